@@ -1,0 +1,54 @@
+"""The words of the package as values and protocols: frozen, no input or output, no model code."""
+
+from excise.types.condition import Condition, Index, Span, Tokens
+from excise.types.protocols import (
+    Attack,
+    EditLike,
+    Eraser,
+    Judge,
+    Level,
+    Metric,
+    Part,
+    Progress,
+    Selector,
+    TextProjection,
+    TextToImage,
+)
+from excise.types.request import Request, Samples, Start, Term
+from excise.types.steps import Call, Denoise, Hook, State, Step
+from excise.types.values import TEMPLATES, Concept, Costs, Kind, Prompt, Score, digest, fill
+
+__all__ = [
+    "TEMPLATES",
+    "Attack",
+    "Call",
+    "Concept",
+    "Condition",
+    "Costs",
+    "Denoise",
+    "EditLike",
+    "Eraser",
+    "Hook",
+    "Index",
+    "Judge",
+    "Kind",
+    "Level",
+    "Metric",
+    "Part",
+    "Progress",
+    "Prompt",
+    "Request",
+    "Samples",
+    "Score",
+    "Selector",
+    "Span",
+    "Start",
+    "State",
+    "Step",
+    "Term",
+    "TextProjection",
+    "TextToImage",
+    "Tokens",
+    "digest",
+    "fill",
+]
