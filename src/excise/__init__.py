@@ -1,0 +1,53 @@
+"""Excise removes a concept from a generative model, attacks the result, and says what it cost.
+
+Public names are loaded when they are first used, so that ``import excise`` and ``excise --help``
+do not wait for torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # what a type checker reads; tests hold it equal to the map below
+    from excise.errors import ExciseError as ExciseError
+    from excise.errors import Infeasible as Infeasible
+    from excise.errors import UserError as UserError
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Concept": "excise.types",
+    "Edit": "excise.edit",
+    "ExciseError": "excise.errors",
+    "Infeasible": "excise.errors",
+    "Prompt": "excise.types",
+    "Report": "excise.reporting",
+    "Request": "excise.types",
+    "Samples": "excise.types",
+    "Score": "excise.types",
+    "TextToImage": "excise.types",
+    "UserError": "excise.errors",
+    "apply": "excise.api",
+    "attack": "excise.api",
+    "erase": "excise.api",
+    "evaluate": "excise.api",
+    "export": "excise.api",
+    "generate": "excise.api",
+    "info": "excise.api",
+    "load": "excise.api",
+    "merge": "excise.api",
+    "report": "excise.api",
+}
+
+__all__ = sorted([*_HOME, "__version__"])
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'excise' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__
