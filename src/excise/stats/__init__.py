@@ -1,0 +1,51 @@
+"""Intervals, bounds and tests: every figure with an interval comes from here.
+
+Wilson for pictures inside one artefact; clustered intervals across restarts and prompts; one bound
+that holds for all attacks at once; best of R restarts without bias; tests that may be looked at at
+any time; and the power that a claim has.
+"""
+
+from __future__ import annotations
+
+from excise.stats.best_of import Curve, best_of_curve, best_of_r, best_of_weights
+from excise.stats.clusters import (
+    Observations,
+    clustered_se,
+    difference_interval,
+    rate_interval,
+)
+from excise.stats.intervals import (
+    Interval,
+    singleton_share,
+    survival_bound,
+    wilson,
+    wilson_lower,
+    wilson_upper,
+)
+from excise.stats.power import design_effect, power, sample_size
+from excise.stats.sequential import EProcess
+from excise.stats.worst import Worst, cluster_bootstrap, worst_excess
+
+__all__ = [
+    "Curve",
+    "EProcess",
+    "Interval",
+    "Observations",
+    "Worst",
+    "best_of_curve",
+    "best_of_r",
+    "best_of_weights",
+    "cluster_bootstrap",
+    "clustered_se",
+    "design_effect",
+    "difference_interval",
+    "power",
+    "rate_interval",
+    "sample_size",
+    "singleton_share",
+    "survival_bound",
+    "wilson",
+    "wilson_lower",
+    "wilson_upper",
+    "worst_excess",
+]

@@ -1,0 +1,98 @@
+"""A test that may be looked at after every picture, and stopped whenever one likes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from scipy.special import betainc, betaln
+
+
+@dataclass(frozen=True, kw_only=True)
+class EProcess:
+    """Evidence for "the rate is below `limit`", or above it, valid at any time.
+
+    The e-value after k hits in n pictures is a mixture of likelihood ratios: the likelihood averaged
+    over the rates for which the claim holds, under a Beta prior cut off at the limit, over the
+    likelihood at the limit. While the claim is false it is a supermartingale that starts at 1, so
+    it ever reaches 1/a with a chance of at most a (Ville's inequality), however often one looks and
+    for whatever reason one stops. Robbins (1970), "Statistical methods related to the law of the
+    iterated logarithm", Ann. Math. Statist. 41; Ramdas et al. (2023), "Game-theoretic statistics
+    and safe anytime-valid inference", Statist. Sci. 38.
+
+    The pictures must be independent given the model and its inputs. Of several looks at one
+    restart and prompt, the claim is about that restart and prompt.
+
+    limit: the rate in (0, 1). side: what is claimed. prior: the Beta's two parameters; Jeffreys'
+        by default.
+
+    Raises:
+        ValueError: limit not in (0, 1), or a prior that is not positive.
+    """
+
+    limit: float
+    side: Literal["below", "above"] = "below"
+    prior: tuple[float, float] = (0.5, 0.5)
+
+    def __post_init__(self) -> None:
+        """Check the ranges."""
+        if not 0 < self.limit < 1:
+            raise ValueError(f"expected a limit in (0, 1), got {self.limit}")
+        if min(self.prior) <= 0:
+            raise ValueError(f"expected a prior of two positive numbers, got {self.prior}")
+
+    def log_e(self, k: int, n: int) -> float:
+        """The natural logarithm of the e-value after `k` hits in `n` pictures.
+
+        Raises:
+            ValueError: not 0 <= k <= n.
+        """
+        if not 0 <= k <= n:
+            raise ValueError(f"expected 0 <= k <= n, got k={k}, n={n}")
+        a, b = self.prior
+        limit = self.limit
+        if self.side == "above":  # misses below 1 - limit
+            a, b, k, limit = b, a, n - k, 1 - limit
+        averaged = _log_partial_beta(a + k, b + n - k, limit) - _log_partial_beta(a, b, limit)
+        at_limit = k * math.log(limit) + (n - k) * math.log1p(-limit)
+        return averaged - at_limit
+
+    def e_value(self, k: int, n: int) -> float:
+        """The e-value after `k` hits in `n` pictures; 1 at the start."""
+        return math.exp(min(self.log_e(k, n), 700.0))
+
+    def passes(self, k: int, n: int, *, claims: int = 1, alpha: float = 0.05) -> bool:
+        """Whether the claim is established: the e-value has reached ``claims / alpha``.
+
+        claims: how many are tested at the same time (Bonferroni). alpha: the chance that any claim
+            which is false ever passes.
+        """
+        return self.log_e(k, n) >= math.log(claims / alpha)
+
+    def pictures_needed(self, *, hits: int = 0, claims: int = 1, alpha: float = 0.05) -> int:
+        """The least number of pictures that passes with this many hits (or misses, if above)."""
+        n = max(hits, 1)
+        while not self._with(hits, n, claims, alpha):
+            n *= 2
+        low = n // 2
+        while low + 1 < n:
+            middle = (low + n) // 2
+            if self._with(hits, middle, claims, alpha):
+                n = middle
+            else:
+                low = middle
+        return n
+
+    def _with(self, hits: int, n: int, claims: int, alpha: float) -> bool:
+        k = hits if self.side == "below" else n - hits
+        return n >= hits and self.passes(k, n, claims=claims, alpha=alpha)
+
+
+def _log_partial_beta(a: float, b: float, limit: float) -> float:
+    """The logarithm of the integral of ``p^(a-1) (1-p)^(b-1)`` from 0 to `limit`."""
+    share = float(betainc(a, b, limit))
+    if share > 0:
+        return float(betaln(a, b)) + math.log(share)
+    # The integral is too small for a float: its first term, which bounds it from below.
+    return a * math.log(limit) + b * math.log1p(-limit) - math.log(a)
