@@ -13,6 +13,12 @@ if TYPE_CHECKING:  # what a type checker reads; tests hold it equal to the map b
     from excise.errors import ExciseError as ExciseError
     from excise.errors import Infeasible as Infeasible
     from excise.errors import UserError as UserError
+    from excise.types import Concept as Concept
+    from excise.types import Prompt as Prompt
+    from excise.types import Request as Request
+    from excise.types import Samples as Samples
+    from excise.types import Score as Score
+    from excise.types import TextToImage as TextToImage
 
 __version__ = "0.1.0"
 

@@ -3,9 +3,10 @@
 Pictures share a restart, a prompt, an edit: factors that cross. The standard error adds up the
 variation along each factor and takes away what was counted twice (Cameron, Gelbach and Miller 2011,
 "Robust inference with multiway clustering", JBES 29); Student's quantile with as many degrees of
-freedom as the scarcest factor allows makes up for few clusters. In simulation with 5 to 20 levels a
-factor this covers the truth 94 % of the time or more at level 95 %, where the percentiles of a
-crossed cluster bootstrap cover 85 to 93 %.
+freedom as the scarcest factor allows makes up for few clusters. In simulation, with 3 to 20 levels
+a factor, intervals at level 95 % cover 94 to 99 %, where the percentiles of a crossed cluster
+bootstrap fall to 85 % and a Satterthwaite number of degrees of freedom to 92 %. Of low rates the
+upper end is the weaker one: it is missed in up to 3.6 % rather than 2.5 %.
 """
 
 from __future__ import annotations

@@ -13,13 +13,13 @@ from scipy.special import betainc, betaln
 class EProcess:
     """Evidence for "the rate is below `limit`", or above it, valid at any time.
 
-    The e-value after k hits in n pictures is a mixture of likelihood ratios: the likelihood averaged
-    over the rates for which the claim holds, under a Beta prior cut off at the limit, over the
-    likelihood at the limit. While the claim is false it is a supermartingale that starts at 1, so
-    it ever reaches 1/a with a chance of at most a (Ville's inequality), however often one looks and
-    for whatever reason one stops. Robbins (1970), "Statistical methods related to the law of the
-    iterated logarithm", Ann. Math. Statist. 41; Ramdas et al. (2023), "Game-theoretic statistics
-    and safe anytime-valid inference", Statist. Sci. 38.
+    The e-value after k hits in n pictures is a mixture of likelihood ratios: the likelihood,
+    averaged over the rates for which the claim holds under a Beta prior cut off at the limit, over
+    the likelihood at the limit. While the claim is false it is a supermartingale that starts at 1,
+    so it ever reaches 1/a with a chance of at most a (Ville's inequality), however often one looks
+    and for whatever reason one stops. Robbins (1970), "Statistical methods related to the law of
+    the iterated logarithm", Ann. Math. Statist. 41; Ramdas et al. (2023), "Game-theoretic
+    statistics and safe anytime-valid inference", Statist. Sci. 38.
 
     The pictures must be independent given the model and its inputs. Of several looks at one
     restart and prompt, the claim is about that restart and prompt.
