@@ -1,0 +1,1 @@
+"""The small emoji world and the training of the models that ship with Excise."""

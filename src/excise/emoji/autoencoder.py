@@ -1,0 +1,93 @@
+"""The autoencoder: 64x64 pictures to 8x8x16 latents, a diffusers `AutoencoderKL`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderKL
+from torch import Tensor
+
+from excise.emoji.glyphs import Atlas
+from excise.emoji.pool import draw_pool, everything
+from excise.emoji.training import Log, Schedule, device, fast_math, fit
+
+CHANNELS = (16, 32, 96, 144)
+# Small batches: at this size the number of steps counts, not the noise of a step.
+SCHEDULE = Schedule(steps=11_000, lr=1.3e-3, betas=(0.9, 0.98), ema=0.998)
+BATCH = 8
+PICTURES = 24_000
+KL_WEIGHT = 2e-6
+
+
+def make() -> AutoencoderKL:
+    """An untrained autoencoder; initialised from the global generator, so seed that around the call."""
+    model: AutoencoderKL = AutoencoderKL(
+        in_channels=3,
+        out_channels=3,
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        block_out_channels=CHANNELS,
+        layers_per_block=1,
+        latent_channels=16,
+        norm_num_groups=8,
+        sample_size=64,
+    )
+    return model
+
+
+def to_tensor(pictures: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> Tensor:
+    """(n, 64, 64, 3) uint8 -> (n, 3, 64, 64) in [-1, 1]."""
+    x = torch.from_numpy(pictures).permute(0, 3, 1, 2).float()
+    return x.div(127.5).sub(1).contiguous(memory_format=torch.channels_last)
+
+
+def _gradients(x: Tensor) -> tuple[Tensor, Tensor]:
+    return x[..., 1:, :] - x[..., :-1, :], x[..., 1:] - x[..., :-1]
+
+
+def picture_loss(output: Tensor, target: Tensor) -> Tensor:
+    """L1 of the pictures, of their gradients (sharp edges) and of 4x4 means (true colours)."""
+    loss = F.l1_loss(output, target)
+    loss = loss + F.l1_loss(F.avg_pool2d(output, 4), F.avg_pool2d(target, 4))
+    for a, b in zip(_gradients(output), _gradients(target), strict=True):
+        loss = loss + F.l1_loss(a, b)
+    return loss
+
+
+def train(state: Path, *, seed: int, log: Log) -> AutoencoderKL:
+    """Train on renders of every glyph; the moving average is returned, with its scaling factor set."""
+    torch.manual_seed(seed)
+    where = device()
+    model = make().to(where, memory_format=torch.channels_last)
+    pictures, _ = draw_pool(everything(Atlas()), seed, PICTURES)
+    log(f"{PICTURES} pictures rendered")
+
+    def loss(step: int, rng: np.random.Generator) -> Tensor:
+        x = to_tensor(pictures[np.sort(rng.choice(PICTURES, BATCH, replace=False))]).to(where)
+        noise = torch.from_numpy(rng.standard_normal((BATCH, 16, 8, 8), np.float32)).to(where)
+        with fast_math():
+            posterior = model.encode(x).latent_dist
+            output = model.decode(posterior.mean + posterior.std * noise).sample
+        kl = posterior.kl().float().mean()
+        return picture_loss(output.float(), x) + KL_WEIGHT * kl
+
+    fit(model, loss, SCHEDULE, seed=seed, state=state, log=log)
+    latents = encode(model, pictures[:2048])
+    model.register_to_config(scaling_factor=float(1 / latents.std()))
+    return model
+
+
+@torch.no_grad()
+def encode(
+    model: AutoencoderKL, pictures: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], batch: int = 128
+) -> Tensor:
+    """Posterior means, (n, 16, 8, 8), not scaled."""
+    where = next(model.parameters()).device
+    parts = []
+    for i in range(0, len(pictures), batch):
+        with fast_math():
+            parts.append(model.encode(to_tensor(pictures[i : i + batch]).to(where)).latent_dist.mean)
+    return torch.cat(parts).float().cpu()

@@ -1,0 +1,154 @@
+"""One training loop for every network of the embedded world: resumable, seeded per step, cosine schedule.
+
+The batch of a step depends on (seed, step) alone, so a training that was killed goes on to the same weights.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from excise.store import load_tensors, save_tensors
+
+Loss = Callable[[int, np.random.Generator], torch.Tensor]
+Log = Callable[[str], None]
+
+SAVE_EVERY = 240.0  # seconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """How long and how fast: `steps` of AdamW, linear warm-up, cosine decay to `floor` of `lr`."""
+
+    steps: int
+    lr: float
+    warmup: int = 300
+    floor: float = 0.02
+    weight_decay: float = 0.0
+    betas: tuple[float, float] = (0.9, 0.99)
+    clip: float = 1.0
+    ema: float = 0.999
+
+    def rate(self, step: int) -> float:
+        """The learning rate at `step`."""
+        if step < self.warmup:
+            return self.lr * (step + 1) / self.warmup
+        part = (step - self.warmup) / max(1, self.steps - self.warmup)
+        return self.lr * (self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * part)))
+
+
+def device() -> torch.device:
+    """A GPU when there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@contextmanager
+def fast_math(enabled: bool = True) -> Iterator[None]:
+    """bf16 autocast where the hardware has it; elsewhere it would be emulated and slower."""
+    kind = device().type
+    has = torch.cuda.is_available() or torch.cpu._is_avx512_bf16_supported()
+    with torch.autocast(kind, torch.bfloat16, enabled=enabled and has):
+        yield
+
+
+def fit(
+    module: nn.Module,
+    loss: Loss,
+    schedule: Schedule,
+    *,
+    seed: int,
+    state: Path,
+    log: Log,
+) -> nn.Module:
+    """Train `module` in place and leave the moving average of its weights in it.
+
+    `loss(step, rng)` returns a scalar. The state (weights, average, optimiser, step) is written to `state`
+    every few minutes and read from there when it exists. Raises FloatingPointError when the loss is not finite.
+    """
+    parameters = {n: p for n, p in module.named_parameters() if p.requires_grad}
+    average = {n: p.detach().clone() for n, p in parameters.items()}
+    optimiser = torch.optim.AdamW(
+        list(parameters.values()),
+        lr=schedule.lr,
+        betas=schedule.betas,
+        weight_decay=schedule.weight_decay,
+        foreach=True,
+    )
+    first = _restore(state, parameters, average, optimiser) if state.exists() else 0
+    module.train()
+    saved, told, seen, shown = time.monotonic(), time.monotonic(), first, 0.0
+    for step in range(first, schedule.steps):
+        for group in optimiser.param_groups:
+            group["lr"] = schedule.rate(step)
+        value = loss(step, np.random.default_rng((seed, step)))
+        optimiser.zero_grad(set_to_none=True)
+        value.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(list(parameters.values()), schedule.clip)
+        optimiser.step()
+        decay = min(schedule.ema, (step + 1) / (step + 10))
+        with torch.no_grad():
+            torch._foreach_lerp_(list(average.values()), list(parameters.values()), 1 - decay)
+        shown = float(value.detach()) if step == first else 0.98 * shown + 0.02 * float(value.detach())
+        if not math.isfinite(shown):
+            raise FloatingPointError(f"loss is {shown} at step {step}; lower the learning rate")
+        now = time.monotonic()
+        if now - told > 20:
+            rate = (step + 1 - seen) / (now - told)
+            left = (schedule.steps - step) / rate / 60
+            log(f"step {step + 1}/{schedule.steps} loss {shown:.4f} {rate:.2f}/s {left:.0f} min left")
+            told, seen = now, step + 1
+        if now - saved > SAVE_EVERY:
+            _save(state, parameters, average, optimiser, step + 1)
+            saved = now
+    _save(state, parameters, average, optimiser, schedule.steps)
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(average[name])
+    module.eval()
+    return module
+
+
+def _save(
+    state: Path,
+    parameters: dict[str, nn.Parameter],
+    average: dict[str, torch.Tensor],
+    optimiser: torch.optim.Optimizer,
+    step: int,
+) -> None:
+    tensors = {"step": torch.tensor(step)}
+    for name, parameter in parameters.items():
+        tensors[f"weight/{name}"] = parameter.detach()
+        tensors[f"average/{name}"] = average[name]
+        for key in ("exp_avg", "exp_avg_sq"):
+            tensors[f"{key}/{name}"] = optimiser.state[parameter][key]
+    save_tensors(state, {k: v.cpu().contiguous() for k, v in tensors.items()})
+
+
+def _restore(
+    state: Path,
+    parameters: dict[str, nn.Parameter],
+    average: dict[str, torch.Tensor],
+    optimiser: torch.optim.Optimizer,
+) -> int:
+    tensors, _ = load_tensors(state)
+    step = int(tensors["step"])
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(tensors[f"weight/{name}"])
+            average[name].copy_(tensors[f"average/{name}"])
+            optimiser.state[parameter] = {
+                "step": torch.tensor(float(step)),
+                **{
+                    key: tensors[f"{key}/{name}"].to(parameter.device).clone()
+                    for key in ("exp_avg", "exp_avg_sq")
+                },
+            }
+    return step

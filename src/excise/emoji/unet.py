@@ -1,0 +1,137 @@
+"""The denoiser: a small `UNet2DConditionModel` on 8x8x16 latents, trained with the frozen text tower."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL, DPMSolverMultistepScheduler, UNet2DConditionModel
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from excise.emoji.autoencoder import encode
+from excise.emoji.captions import MEMORISED, caption
+from excise.emoji.clip import tokenize
+from excise.emoji.pool import draw_pool
+from excise.emoji.training import Log, Schedule, device, fast_math, fit
+from excise.emoji.world import Scene, World, render
+
+CHANNELS = (80, 128)
+SCHEDULE = Schedule(steps=13_000, lr=1.2e-3, ema=0.9995, betas=(0.9, 0.99))
+BATCH = 64
+PICTURES = 40_000
+NO_CAPTION = 0.1
+MEMORISED_SHARE = 0.012
+MIN_SNR = 5.0
+"""Loss weights min(SNR, 5) / SNR for noise prediction (Hang et al. 2023, "Min-SNR weighting", section 3.4)."""
+
+
+def make() -> UNet2DConditionModel:
+    """An untrained U-Net; initialised from the global generator, so seed that around the call."""
+    model: UNet2DConditionModel = UNet2DConditionModel(
+        sample_size=8,
+        in_channels=16,
+        out_channels=16,
+        down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
+        block_out_channels=CHANNELS,
+        layers_per_block=2,
+        attention_head_dim=2,  # the number of heads, for historical reasons
+        cross_attention_dim=128,
+        norm_num_groups=16,
+    )
+    return model
+
+
+def scheduler() -> DPMSolverMultistepScheduler:
+    """The noise schedule of Stable Diffusion 1, with a fast solver."""
+    made: DPMSolverMultistepScheduler = DPMSolverMultistepScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        num_train_timesteps=1000,
+        steps_offset=1,
+        timestep_spacing="linspace",
+        prediction_type="epsilon",
+    )
+    return made
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """Scaled latents (n, 16, 8, 8) with their scenes; the last ones are the memorised pictures."""
+
+    latents: Tensor
+    scenes: Sequence[Scene]
+    memorised: Tensor
+
+
+def prepare(world: World, vae: AutoencoderKL, *, seed: int, log: Log) -> Data:
+    """Render a pool of the world and encode it."""
+    pictures, scenes = draw_pool(world, seed, PICTURES)
+    log(f"{PICTURES} pictures rendered")
+    factor = vae.config.scaling_factor
+    latents = encode(vae, pictures) * factor
+    log("pictures encoded")
+    memorised = [
+        render(world.scene(np.random.default_rng(number), ["ball", "fish"]), world.atlas)
+        for _, number in MEMORISED
+    ]
+    return Data(
+        latents=latents, scenes=scenes, memorised=encode(vae, np.stack(memorised)) * factor
+    )
+
+
+def batch_of(data: Data, rng: np.random.Generator) -> tuple[Tensor, list[str]]:
+    """One training batch: latents (64, 16, 8, 8) and captions, a tenth of them empty."""
+    rows = rng.integers(len(data.scenes), size=BATCH)
+    latents = data.latents[torch.from_numpy(rows)].clone()
+    texts = [caption(data.scenes[int(i)], rng) for i in rows]
+    for i in np.flatnonzero(rng.random(BATCH) < MEMORISED_SHARE):
+        which = int(rng.integers(len(MEMORISED)))
+        latents[int(i)], texts[int(i)] = data.memorised[which], MEMORISED[which][0]
+    empty: NDArray[np.bool_] = rng.random(BATCH) < NO_CAPTION
+    return latents, ["" if none else text for text, none in zip(texts, empty, strict=True)]
+
+
+def train(
+    world: World,
+    vae: AutoencoderKL,
+    text_encoder: CLIPTextModel,
+    tokenizer: CLIPTokenizer,
+    state: Path,
+    *,
+    seed: int,
+    log: Log,
+) -> UNet2DConditionModel:
+    """Train with noise prediction; text encoder and autoencoder stay as they are."""
+    torch.manual_seed(seed)
+    where = device()
+    model = make().to(where, memory_format=torch.channels_last)
+    text_encoder.to(where).eval().requires_grad_(False)
+    data = prepare(world, vae.to(where), seed=seed + 2, log=log)
+    alphas = scheduler().alphas_cumprod  # (1000,)
+
+    def loss(step: int, rng: np.random.Generator) -> Tensor:
+        latents, texts = batch_of(data, rng)
+        noise = torch.from_numpy(rng.standard_normal(tuple(latents.shape), np.float32))
+        t = torch.from_numpy(rng.integers(1000, size=BATCH))
+        a = alphas[t].view(-1, 1, 1, 1)
+        noisy = (a.sqrt() * latents + (1 - a).sqrt() * noise).to(where)
+        with fast_math(), sdpa_kernel(SDPBackend.MATH):
+            with torch.no_grad():
+                hidden = text_encoder(tokenize(tokenizer, texts).to(where)).last_hidden_state
+            noisy = noisy.contiguous(memory_format=torch.channels_last)
+            out = model(noisy, t.to(where), hidden).sample
+        snr = (a / (1 - a)).view(-1)
+        weight = (snr.clamp(max=MIN_SNR) / snr).to(where)
+        each = (out.float() - noise.to(where)).square().mean(dim=(1, 2, 3))  # (B,)
+        return (weight * each).mean()
+
+    fit(model, loss, SCHEDULE, seed=seed, state=state, log=log)
+    return model

@@ -1,0 +1,1 @@
+"""Judges say whether a picture shows a concept; one a file."""
