@@ -82,8 +82,21 @@ class TextToImage(Protocol):
     ``u`` is a noise level in [0, 1], 0 = data: a number, or float (n,). Rows are independent.
     """
 
-    name: str
-    family: str
+    @property
+    def name(self) -> str:
+        """What reports call the model."""
+
+    @property
+    def family(self) -> str:
+        """What it is one of: ``stable-diffusion``, ``sdxl``, ``sd3``."""
+
+    @property
+    def components(self) -> Mapping[str, nn.Module]:
+        """The networks by name: denoiser, text encoders, autoencoder. Names begin with these."""
+
+    @property
+    def denoiser(self) -> str:
+        """The name of the denoising component: ``unet`` or ``transformer``."""
 
     @property
     def device(self) -> torch.device:
@@ -138,6 +151,8 @@ class TextToImage(Protocol):
         prompts: Sequence[str | Prompt] = (),
         negative: Sequence[str | Prompt] | None = None,
         condition: Condition | None = None,
+        *,
+        size: tuple[int, int] | None = None,
     ) -> tuple[Condition, Condition | None]:
         """What ``denoise`` is given: encoded, then mapped by the applied hooks."""
 
@@ -172,6 +187,9 @@ class TextToImage(Protocol):
     def rollout(self, request: Request, last: int) -> Tensor:
         """Clean latents of ``request``, differentiable through the last ``last`` steps."""
 
+    def partial(self, request: Request, stop: int) -> tuple[Tensor, float]:
+        """The x that the network reads at step ``stop`` of ``request``, and its level u."""
+
     def encode_pictures(self, pictures: Tensor) -> Tensor:
         """Latents (n, c, h', w') of pictures (n, 3, h, w): uint8, or floats in [0, 1]."""
 
@@ -195,13 +213,23 @@ class TextToImage(Protocol):
     def modules(self, selector: Selector) -> dict[str, nn.Module]:
         """Live submodules by canonical name."""
 
-    def swapped(self, deltas: Mapping[str, Tensor]) -> AbstractContextManager[None]:
-        """Add deltas to named weights; the originals come back, bit for bit, at the end."""
+    def swapped(
+        self, deltas: Mapping[str, Tensor], *, strength: float = 1.0, key: str | None = None
+    ) -> AbstractContextManager[None]:
+        """Add deltas to named weights; the originals come back, bit for bit, at the end.
 
-    def trainable(self, selector: Selector) -> AbstractContextManager[dict[str, nn.Parameter]]:
-        """Let the selected parameters, and no others, take gradients; all is restored."""
+        key: names the change in caches' keys; left out, the change is taken for a new one.
+        """
 
-    def hooked(self, hooks: Sequence[Hook], digest: str = ...) -> AbstractContextManager[None]:
+    def trainable(self, selector: Selector = ()) -> AbstractContextManager[dict[str, nn.Parameter]]:
+        """Let the selected parameters, and no others, take gradients; all is put back at the end.
+
+        With nothing selected the whole model is frozen, which is what a search over inputs wants.
+        """
+
+    def hooked(
+        self, hooks: Sequence[Hook], *, key: str | None = None
+    ) -> AbstractContextManager[None]:
         """Apply hooks, the first innermost, outside of those already applied."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
@@ -77,8 +77,13 @@ class Hook:
     at ``condition``.
     """
 
-    modules: ClassVar[tuple[str, ...]] = ()
-    """Selectors (canonical names or globs) of the submodules that ``module`` wraps."""
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """Selectors (canonical names or globs) of the submodules that ``module`` wraps.
+
+        A class whose places are fixed may say ``modules: ClassVar[tuple[str, ...]] = (...)``.
+        """
+        return ()
 
     def condition(
         self,

@@ -1,0 +1,207 @@
+"""From a name, folder, file, hub id or pipeline to a model."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from excise.errors import BadFile, ExciseError, Unsupported, UserError, unknown
+from excise.models.base import DiffusionModel
+from excise.models.drawing import Defaults
+from excise.models.files import check_complete, single_file_class
+from excise.models.quiet import quietly
+from excise.models.sd3 import StableDiffusion3
+from excise.models.sdxl import StableDiffusionXL
+from excise.models.stable_diffusion import StableDiffusion
+
+FAMILIES: Mapping[str, type[DiffusionModel]] = {
+    "StableDiffusionPipeline": StableDiffusion,
+    "StableDiffusionXLPipeline": StableDiffusionXL,
+    "StableDiffusion3Pipeline": StableDiffusion3,
+}
+ASSETS = Path(__file__).parents[1] / "assets"
+NOTES = "excise.json"  # beside model_index.json: base, steps, guidance, scheduler; all optional
+PICKLED = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
+
+
+def embedded(assets: Path = ASSETS) -> tuple[str, ...]:
+    """The names of the models in the package, such as ``emoji`` and ``emoji/without-cat``."""
+    found = {path.parent for file in ("model_index.json", NOTES) for path in assets.rglob(file)}
+    return tuple(sorted(folder.relative_to(assets).as_posix() for folder in found))
+
+
+def load(
+    source: Any,
+    *,
+    device: str | torch.device | None = None,
+    dtype: torch.dtype | None = None,
+    config: str | Path | None = None,
+    autocast: bool = False,
+) -> DiffusionModel:
+    """A model behind the seam.
+
+    source: the name of an embedded model, a folder in the diffusers layout, a ``.safetensors``
+        file, an id on the hub, or a pipeline, which is used as it is and never changed for good.
+    device: left out, a CUDA device if there is one, else the CPU.
+    dtype: left out, float32. autocast: run the denoiser in bfloat16 where that is safe.
+    config: for a single file, a folder with the configurations of its kind; left out, diffusers
+        looks for it on the hub.
+
+    Raises UnknownName, BadFile, Unsupported, or UserError. Pickled files are never opened, and no
+    code that comes with a model is run.
+    """
+    if not isinstance(source, str | os.PathLike):
+        return of_pipeline(source, type(source).__name__, autocast=autocast)
+    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    kind = dtype or torch.float32
+    notes: dict[str, Any] = {}
+    path = _folder_of(str(source)) or Path(source)
+    _refuse_pickled(path)
+    with quietly():
+        try:
+            if path.is_file():
+                pipeline = _from_file(path, kind, config)
+            elif path.is_dir():
+                pipeline, notes = _from_folder(path, kind)
+            else:
+                pipeline = _from_hub(str(source), kind)
+            pipeline.to(place)
+        except ExciseError:
+            raise
+        except (OSError, ValueError, KeyError, ImportError) as error:
+            raise BadFile(f"could not load {source}: {error}") from error
+    pipeline.set_progress_bar_config(disable=True)
+    for component in pipeline.components.values():
+        if isinstance(component, torch.nn.Module):
+            component.requires_grad_(False).eval()
+    name = str(source) if path.is_relative_to(ASSETS) else path.name
+    return of_pipeline(pipeline, name, notes, autocast=autocast)
+
+
+def of_pipeline(
+    pipeline: Any, name: str, notes: Mapping[str, Any] | None = None, *, autocast: bool = False
+) -> DiffusionModel:
+    """A live pipeline behind the seam. Raises Unsupported for a family that is not known."""
+    family = _family(type(pipeline).__name__)
+    model = family(pipeline, name, autocast=autocast)
+    notes = notes or {}
+    model.defaults = Defaults(
+        steps=int(notes.get("steps", model.defaults.steps)),
+        guidance=float(notes.get("guidance", model.defaults.guidance)),
+        scheduler=str(notes.get("scheduler", model.defaults.scheduler)),
+    )
+    return model
+
+
+def _family(class_name: Any) -> type[DiffusionModel]:
+    if class_name not in FAMILIES:
+        raise Unsupported(
+            f"expected a pipeline among {', '.join(FAMILIES)}, got {class_name}; other families "
+            "are not supported yet"
+        )
+    return FAMILIES[str(class_name)]
+
+
+def _class(class_name: Any) -> Any:
+    _family(class_name)
+    return getattr(import_module("diffusers"), class_name)
+
+
+def _folder_of(source: str) -> Path | None:
+    """The folder of an embedded name. A folder of the user's with that name comes first."""
+    if Path(source).exists():
+        return None
+    names = embedded()
+    if source in names:
+        return ASSETS / source
+    roots = {name.split("/")[0] for name in names}
+    if "/" not in source.strip("/") or source.split("/")[0] in roots:
+        raise unknown("model or folder", source, names)
+    return None
+
+
+def _refuse_pickled(path: Path) -> None:
+    files = [path]
+    if path.is_dir():
+        files = [file for file in path.rglob("*") if file.suffix in (".safetensors", *PICKLED)]
+        safe = {file.parent for file in files if file.suffix == ".safetensors"}
+        files = [file for file in files if file.parent not in safe]
+    for file in files:
+        if file.suffix in PICKLED and file.name != "training_args.bin":
+            raise BadFile(
+                f"expected .safetensors, got {file}: opening a pickled file can run any code. "
+                "Convert it where you trust it: pipeline = StableDiffusionPipeline."
+                "from_single_file(...) or .from_pretrained(...), then "
+                "pipeline.save_pretrained(folder, safe_serialization=True)"
+            )
+
+
+def _from_folder(folder: Path, dtype: torch.dtype) -> tuple[Any, dict[str, Any]]:
+    """The pipeline, with components of its own over those of a base that its notes name."""
+    notes = _json(folder / NOTES) if (folder / NOTES).exists() else {}
+    home = (folder / notes["base"]).resolve() if "base" in notes else folder
+    if not (home / "model_index.json").exists():
+        raise BadFile(
+            f"expected model_index.json in {home}: a folder in the diffusers layout, as "
+            "pipeline.save_pretrained(folder) writes it"
+        )
+    index = _json(home / "model_index.json")
+    own = {}
+    if home != folder:
+        for name in (name for name in index if (folder / name).is_dir()):
+            library, class_name = index[name]
+            kind = getattr(import_module(library), class_name)
+            own[name] = kind.from_pretrained(str(folder / name), torch_dtype=dtype)
+        inherited = _json(home / NOTES) if (home / NOTES).exists() else {}
+        notes = {**inherited, **notes}
+    kind = _class(index.get("_class_name"))
+    pipeline = kind.from_pretrained(
+        str(home), torch_dtype=dtype, use_safetensors=True, **_without_checker(kind), **own
+    )
+    check_complete(pipeline, {name: folder if name in own else home for name in index})
+    return pipeline, notes
+
+
+def _from_file(file: Path, dtype: torch.dtype, config: str | Path | None) -> Any:
+    if file.suffix != ".safetensors":
+        raise BadFile(f"expected a folder or a .safetensors file, got {file}")
+    kind = _class(single_file_class(file))
+    where = {} if config is None else {"config": str(config)}
+    return kind.from_single_file(str(file), torch_dtype=dtype, **where, **_without_checker(kind))
+
+
+def _from_hub(name: str, dtype: torch.dtype) -> Any:
+    kind: Any = import_module("diffusers").DiffusionPipeline
+    try:
+        kind = _class(kind.load_config(name).get("_class_name"))
+        return kind.from_pretrained(
+            name, torch_dtype=dtype, use_safetensors=True, **_without_checker(kind)
+        )
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"expected {name!r} to be a folder, an embedded model or an id on the hub that can be "
+            f"reached and has .safetensors files: {error}"
+        ) from error
+
+
+def _without_checker(kind: Any) -> dict[str, Any]:
+    """The checker turns some pictures black, which looks like erasure, and costs a gigabyte."""
+    if "safety_checker" not in getattr(kind, "_optional_components", []):
+        return {}
+    return {"safety_checker": None, "requires_safety_checker": False}
+
+
+def _json(file: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise BadFile(f"expected JSON in {file}: {error}") from error
+    if not isinstance(value, dict):
+        raise BadFile(f"expected a JSON object in {file}, got {type(value).__name__}")
+    return value
