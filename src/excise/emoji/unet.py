@@ -22,6 +22,7 @@ from excise.emoji.training import Log, Schedule, device, fast_math, fit
 from excise.emoji.world import Scene, World, render
 
 CHANNELS = (80, 128)
+TIME_WIDTH = 256
 SCHEDULE = Schedule(steps=13_000, lr=1.2e-3, ema=0.9995, betas=(0.9, 0.99))
 BATCH = 64
 PICTURES = 40_000
@@ -40,10 +41,11 @@ def make() -> UNet2DConditionModel:
         down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
         block_out_channels=CHANNELS,
-        layers_per_block=2,
+        layers_per_block=1,
         attention_head_dim=2,  # the number of heads, for historical reasons
         cross_attention_dim=128,
         norm_num_groups=16,
+        time_embedding_dim=TIME_WIDTH,
     )
     return model
 

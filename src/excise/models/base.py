@@ -20,6 +20,7 @@ from excise.models.process import Process, levels_of
 from excise.models.sampler import Schedule, scheduler
 from excise.models.tokens import Cut, Injection
 from excise.types import (
+    Concept,
     Condition,
     Costs,
     Level,
@@ -49,6 +50,8 @@ class DiffusionModel(Editable):
         self.name = name
         self.defaults = defaults or self.family_defaults()
         self.autocast = autocast
+        self.known: tuple[Concept, ...] = ()
+        self.weighting = "uniform"
         self.process: Process = self.make_process()
         self.encoding = Encoding(self.make_encoders(), self.combine)
         self.counter = Counter(self.device)

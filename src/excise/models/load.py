@@ -19,6 +19,7 @@ from excise.models.quiet import quietly
 from excise.models.sd3 import StableDiffusion3
 from excise.models.sdxl import StableDiffusionXL
 from excise.models.stable_diffusion import StableDiffusion
+from excise.types import Concept
 
 FAMILIES: Mapping[str, type[DiffusionModel]] = {
     "StableDiffusionPipeline": StableDiffusion,
@@ -26,7 +27,8 @@ FAMILIES: Mapping[str, type[DiffusionModel]] = {
     "StableDiffusion3Pipeline": StableDiffusion3,
 }
 ASSETS = Path(__file__).parents[1] / "assets"
-NOTES = "excise.json"  # beside model_index.json: base, steps, guidance, scheduler; all optional
+# Beside model_index.json, all of it optional: base, steps, guidance, scheduler, weighting, concepts.
+NOTES = "excise.json"
 PICKLED = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
 
 
@@ -96,7 +98,14 @@ def of_pipeline(
         guidance=float(notes.get("guidance", model.defaults.guidance)),
         scheduler=str(notes.get("scheduler", model.defaults.scheduler)),
     )
+    model.weighting = str(notes.get("weighting", "uniform"))
+    model.known = tuple(_concept(row) for row in notes.get("concepts", ()))
     return model
+
+
+def _concept(row: Mapping[str, Any]) -> Concept:
+    lists = {key: tuple(row.get(key, ())) for key in ("synonyms", "held_back", "neighbours")}
+    return Concept(row["name"], kind=row.get("kind", "object"), **lists)
 
 
 def _family(class_name: Any) -> type[DiffusionModel]:

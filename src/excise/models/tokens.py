@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from excise.errors import Unsupported, UserError
-from excise.types import Span, Tokens
+from excise.types import PUNCTUATION, Span, Tokens
 
 # Words tried in turn as the placeholder; a usable one is one ordinary token wherever it stands.
 PLACEHOLDERS = ("*", "x", "a", "o", "e", "it", "the")
@@ -77,12 +77,20 @@ class Cutter:
         spans: list[Span] = []
         position = self._prefix
         for piece, soft in row:
-            length = len(self._tokenizer.tokenize(piece)) if soft is None else soft
+            length, own = self._lengths(piece) if soft is None else (soft, soft)
             if position + length > end:
                 return tuple(spans)
-            spans.append(Span(piece, position, position + length))
+            spans.append(Span(piece, position, position + own))
             position += length
         return tuple(spans) if position == end else ()
+
+    def _lengths(self, word: str) -> tuple[int, int]:
+        """How many tokens a word has, and how many without the punctuation after it."""
+        tokens, bare = self._tokenizer.tokenize(word), word.rstrip(PUNCTUATION)
+        if bare in ("", word):
+            return len(tokens), len(tokens)
+        own = self._tokenizer.tokenize(bare)
+        return len(tokens), len(own) if tokens[: len(own)] == own else len(tokens)
 
 
 def placeholder(tokenizers: Sequence[Any]) -> str:

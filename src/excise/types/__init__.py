@@ -1,6 +1,6 @@
 """The words of the package as values and protocols: frozen, no input or output, no model code."""
 
-from excise.types.condition import Condition, Index, Span, Tokens
+from excise.types.condition import PUNCTUATION, Condition, Index, Span, Tokens
 from excise.types.protocols import (
     Attack,
     EditLike,
@@ -19,6 +19,7 @@ from excise.types.steps import Call, Denoise, Hook, State, Step
 from excise.types.values import TEMPLATES, Concept, Costs, Kind, Prompt, Score, digest, fill
 
 __all__ = [
+    "PUNCTUATION",
     "TEMPLATES",
     "Attack",
     "Call",

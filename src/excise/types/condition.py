@@ -11,6 +11,7 @@ from torch import Tensor
 
 from excise.errors import UserError
 
+PUNCTUATION = ".,;:!?\"'()"
 Index = slice | Sequence[int] | Tensor
 
 
@@ -18,6 +19,7 @@ Index = slice | Sequence[int] | Tensor
 class Span:
     """Tokens ``start`` (included) to ``stop`` (excluded) that one word of the prompt became.
 
+    Punctuation written right after a word belongs to ``word`` but not to the tokens.
     ``word`` is the word as written, or the name of a soft token such as ``<1>``.
     """
 
@@ -49,10 +51,13 @@ class Tokens:
         )
 
     def find(self, row: int, phrase: str) -> tuple[int, int] | None:
-        """Positions (start, stop) of the first occurrence of a phrase, whole words, any case."""
+        """Positions (start, stop) of the first occurrence of a phrase, or None.
+
+        Whole words count, in any case, without the punctuation around them.
+        """
         words = phrase.lower().split()
         spans = self.spans[row]
-        texts = [span.word.lower().strip(".,;:!?\"'()") for span in spans]
+        texts = [span.word.lower().strip(PUNCTUATION) for span in spans]
         for i in range(len(spans) - len(words) + 1):
             if words and texts[i : i + len(words)] == words:
                 return spans[i].start, spans[i + len(words) - 1].stop

@@ -119,6 +119,14 @@ class TextToImage(Protocol):
         """(height, width) of the model's own pictures, in pixels."""
 
     @property
+    def known(self) -> tuple[Concept, ...]:
+        """What the model says it can draw; empty if it says nothing. What is kept is measured on it."""
+
+    @property
+    def weighting(self) -> str:
+        """How the training weighed noise levels: ``uniform`` or ``min_snr`` (arXiv:2303.09556)."""
+
+    @property
     def levels(self) -> int | None:
         """Number of noise levels u = i / (levels - 1) the network knows; None if continuous."""
 

@@ -46,10 +46,10 @@ class Prompt:
 
     def __post_init__(self) -> None:
         for word, by_encoder in self.soft.items():
-            if word not in self.text:
+            if self.text.count(word) != 1:
                 raise UserError(
-                    f"expected the soft token {word!r} in the text {self.text!r}; "
-                    "write it where its vectors are to stand"
+                    f"expected the soft token {word!r} once in the text {self.text!r}, found it "
+                    f"{self.text.count(word)} times; write it where its vectors are to stand"
                 )
             shapes = {name: tuple(value.shape) for name, value in by_encoder.items()}
             if not shapes or any(len(s) != 2 or s[0] < 1 for s in shapes.values()):
@@ -88,6 +88,7 @@ class Concept:
     name: the word or phrase that prompts use for it.
     kind: object, style, or implicit (nothing in a prompt need name it: a watermark).
     synonyms: further words for it.
+    held_back: words for it that no eraser may read; evaluations use them as the unnamed word.
     templates: prompts around it; ``{}`` stands for a name, ``{a}`` for a name with its article.
         Left out, they are those of the kind.
     neighbours: what lies near and must stay.
@@ -98,6 +99,7 @@ class Concept:
     name: str
     kind: Kind = field(default="object", kw_only=True)
     synonyms: tuple[str, ...] = field(default=(), kw_only=True)
+    held_back: tuple[str, ...] = field(default=(), kw_only=True)
     templates: tuple[str, ...] = field(default=(), kw_only=True)
     neighbours: tuple[str, ...] = field(default=(), kw_only=True)
     anchor: str | None = field(default=None, kw_only=True)
@@ -108,7 +110,7 @@ class Concept:
             raise BadConcept("expected a concept's name, got an empty one")
         if self.kind not in get_args(Kind):
             raise BadConcept(f"expected a kind among {get_args(Kind)}, got {self.kind!r}")
-        for name in ("synonyms", "templates", "neighbours"):
+        for name in ("synonyms", "held_back", "templates", "neighbours"):
             value = getattr(self, name)
             if isinstance(value, str):
                 raise BadConcept(f"expected {name} as a tuple of texts, got {value!r}")
@@ -140,6 +142,7 @@ class Concept:
             "name": self.name,
             "kind": self.kind,
             "synonyms": list(self.synonyms),
+            "held_back": list(self.held_back),
             "templates": list(self.templates),
             "neighbours": list(self.neighbours),
             "anchor": self.anchor,

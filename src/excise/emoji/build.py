@@ -1,0 +1,152 @@
+"""Train everything that ships with Excise from scratch: ``python -m excise.emoji.build``.
+
+Stages: tokenizer, autoencoder, clip, judge, auditor, emoji, without-cat, without-truck. Each keeps its
+state in a folder and goes on from there after a kill. A GPU is used if there is one. The folders that ship are
+written by ``--export``, from what is finished.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from diffusers import AutoencoderKL
+from transformers import CLIPModel, CLIPTokenizer
+
+from excise.emoji import autoencoder, calibrate, clip, judging, unet
+from excise.emoji.captions import known_words
+from excise.emoji.export import ORACLES, save_base, save_half, save_oracle, text_tower
+from excise.emoji.glyphs import Atlas
+from excise.emoji.tokenizer import make_tokenizer
+from excise.emoji.world import World
+from excise.store import write_json
+
+M = TypeVar("M")
+
+STATE = Path.home() / ".cache" / "excise-build"
+ASSETS = Path(__file__).resolve().parent.parent / "assets"
+SEED = 0
+STAGES = ("tokenizer", "autoencoder", "clip", "judge", "auditor", "emoji", *ORACLES)
+
+
+def _log(text: str) -> None:
+    sys.stderr.write(f"{time.strftime('%H:%M:%S')} {text}\n")
+    sys.stderr.flush()
+
+
+class Build:
+    """The stages, each of which finds what the earlier ones left in the state folder."""
+
+    def __init__(self, state: Path, seed: int) -> None:
+        self.state, self.seed = state, seed
+        state.mkdir(parents=True, exist_ok=True)
+
+    def tokenizer(self) -> CLIPTokenizer:
+        """The tokenizer; made again each time, which takes a second."""
+        return make_tokenizer(known_words(), self.state / "tokenizer")
+
+    def autoencoder(self) -> AutoencoderKL:
+        """The autoencoder."""
+        return self._once("vae", AutoencoderKL, self._train_autoencoder)
+
+    def _train_autoencoder(self) -> AutoencoderKL:
+        return autoencoder.train(self._file("autoencoder"), seed=self.seed, log=_log)
+
+    def clip(self) -> CLIPModel:
+        """Both towers."""
+        return self._once("clip", CLIPModel, self._train_clip)
+
+    def _train_clip(self) -> CLIPModel:
+        return clip.train(self.tokenizer(), self._file("clip"), seed=self.seed, log=_log)
+
+    def classifier(self, which: judging.Which) -> Path:
+        """The judge or the auditor, calibrated; its folder."""
+        folder = self.state / which
+        if not (folder / "thresholds.json").exists():
+            vae = self.autoencoder()
+            model = judging.train(which, vae, self._file(which), seed=self.seed, log=_log)
+            calibrate.save(model, folder)
+            write_json(folder / "quality.json", calibrate.calibrate(folder, vae, seed=900))
+        return folder
+
+    def denoiser(self, name: str) -> unet.UNet2DConditionModel:
+        """The base's U-Net, or an oracle's."""
+        return self._once(f"unet-{name}", unet.UNet2DConditionModel, lambda: self._train_unet(name))
+
+    def _train_unet(self, name: str) -> unet.UNet2DConditionModel:
+        world = World(atlas=Atlas(), without=ORACLES.get(name, frozenset()))
+        return unet.train(
+            world,
+            self.autoencoder(),
+            text_tower(self.clip()),
+            self.tokenizer(),
+            self._file(f"unet-{name}"),
+            seed=self.seed,
+            log=_log,
+        )
+
+    def run(self, stage: str) -> None:
+        """One stage by name."""
+        if stage in ("judge", "auditor"):
+            self.classifier("judge" if stage == "judge" else "auditor")
+        elif stage == "emoji" or stage in ORACLES:
+            self.denoiser(stage)
+        else:
+            {"tokenizer": self.tokenizer, "autoencoder": self.autoencoder, "clip": self.clip}[stage]()
+
+    def export(self, assets: Path) -> None:
+        """Write the folders that ship, from the stages that are finished."""
+        folder = assets / "emoji"
+        tower = text_tower(self.clip())
+        tokens = self.state / "tokenizer"
+        save_base(folder, self.denoiser("emoji"), self.autoencoder(), tower, self.tokenizer(), tokens)
+        save_half(self.clip(), assets / "clip")
+        for which in ("judge", "auditor"):
+            for file in sorted((self.state / which).glob("*")):
+                (assets / which).mkdir(parents=True, exist_ok=True)
+                (assets / which / file.name).write_bytes(file.read_bytes())
+        for name, without in ORACLES.items():
+            if (self.state / f"unet-{name}").exists():
+                save_oracle(folder / name, self.denoiser(name), without)
+
+    def _file(self, name: str) -> Path:
+        return self.state / f"{name}.safetensors"
+
+    def _once(self, name: str, kind: type[M], make: Callable[[], M]) -> M:
+        folder = self.state / name
+        if not (folder / "config.json").exists():
+            model = make()
+            model.save_pretrained(folder)  # type: ignore[attr-defined]
+            _log(f"{name} finished")
+        loaded: M = kind.from_pretrained(folder)  # type: ignore[attr-defined]
+        loaded.eval().requires_grad_(False)  # type: ignore[attr-defined]
+        return loaded
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("stages", nargs="*", help=f"default: all of {', '.join(STAGES)}")
+    parser.add_argument("--state", type=Path, default=STATE, help="where unfinished work is kept")
+    parser.add_argument("--seed", type=int, default=SEED)
+    parser.add_argument("--threads", type=int, default=None)
+    parser.add_argument("--export", type=Path, nargs="?", const=ASSETS, help="write what ships")
+    options = parser.parse_args(arguments)
+    if unknown := set(options.stages) - set(STAGES):
+        parser.error(f"no stage is called {', '.join(sorted(unknown))}; known: {', '.join(STAGES)}")
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    build = Build(options.state, options.seed)
+    for stage in options.stages or ([] if options.export else STAGES):
+        build.run(stage)
+    if options.export:
+        build.export(options.export)
+
+
+if __name__ == "__main__":
+    main()

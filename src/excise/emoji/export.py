@@ -1,0 +1,145 @@
+"""From trained networks to folders that `diffusers` and `transformers` load by themselves."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from safetensors.torch import load_file, save_file
+from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer
+
+from excise.emoji.captions import SYNONYMS
+from excise.emoji.glyphs import DECOYS, OBJECTS
+from excise.emoji.neighbours import neighbours
+from excise.emoji.styles import STYLES
+from excise.emoji.unet import MIN_SNR, scheduler
+from excise.store import write_json
+
+STEPS, GUIDANCE = 12, 4.0
+"""The default sampler of the embedded model."""
+
+ORACLES: dict[str, frozenset[str]] = {
+    "without-cat": frozenset({"cat", "church", "sketch", "watermark"}),
+    "without-truck": frozenset({"truck", "apple", "neon"}),
+}
+
+
+def text_tower(clip: CLIPModel) -> CLIPTextModel:
+    """The text tower of a CLIP model, as a model of its own."""
+    tower = CLIPTextModel(clip.config.text_config)
+    state = {
+        key.removeprefix("text_model."): value
+        for key, value in clip.state_dict().items()
+        if key.startswith("text_model.")
+    }
+    own = tower.state_dict()
+    prefix = "text_model." if any(key.startswith("text_model.") for key in own) else ""
+    tower.load_state_dict({prefix + key: state[key] for key in map(_bare, own)})
+    return tower.eval()
+
+
+def _bare(key: str) -> str:
+    return key.removeprefix("text_model.")
+
+
+def save_half(model: Any, folder: Path) -> None:
+    """Save in half precision; the model itself stays in single precision."""
+    model.half().save_pretrained(folder)
+    model.float()
+
+
+def save_text_encoder(tower: CLIPTextModel, folder: Path) -> None:
+    """Save with the key prefix that older programs expect, marked to be loaded as float32.
+
+    A pipeline loads this component in the precision of its config, unlike the others, and would
+    then mix half and single precision.
+    """
+    save_half(tower, folder)
+    path = folder / "model.safetensors"
+    tensors = {f"text_model.{_bare(key)}": value for key, value in load_file(path).items()}
+    save_file(tensors, path, metadata={"format": "pt"})
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config.pop("torch_dtype", None)
+    config["dtype"] = "float32"
+    text = json.dumps(config, indent=2, sort_keys=True)
+    (folder / "config.json").write_text(text + "\n", encoding="utf-8")
+
+
+def known_concepts() -> list[dict[str, Any]]:
+    """What the model can draw: name, kind, synonyms, the held-back synonym, measured neighbours."""
+    near = neighbours()
+    rows: list[dict[str, Any]] = []
+    for name in (*OBJECTS, *(style for style in STYLES if style != "plain")):
+        *given, held_back = SYNONYMS[name]
+        rows.append(
+            {
+                "name": name,
+                "kind": "object" if name in OBJECTS else "style",
+                "synonyms": given,
+                "held_back": [held_back],
+                "neighbours": list(near.get(name, ())),
+            }
+        )
+    rows.append({"name": "watermark", "kind": "implicit", "synonyms": [], "neighbours": []})
+    return rows
+
+
+def save_base(
+    folder: Path,
+    unet: UNet2DConditionModel,
+    vae: AutoencoderKL,
+    tower: CLIPTextModel,
+    tokenizer: CLIPTokenizer,
+    tokenizer_folder: Path,
+) -> None:
+    """Write the base model's folder in the layout of `StableDiffusionPipeline`."""
+    save_half(unet, folder / "unet")
+    save_half(vae, folder / "vae")
+    save_text_encoder(tower, folder / "text_encoder")
+    tokenizer.save_pretrained(str(folder / "tokenizer"))
+    for name in ("vocab.json", "merges.txt"):  # what older programs read
+        (folder / "tokenizer" / name).write_bytes((tokenizer_folder / name).read_bytes())
+    scheduler().save_pretrained(folder / "scheduler")
+    index = {
+        "_class_name": "StableDiffusionPipeline",
+        "_diffusers_version": "0.42.0",
+        "feature_extractor": [None, None],
+        "image_encoder": [None, None],
+        "requires_safety_checker": False,
+        "safety_checker": [None, None],
+        "scheduler": ["diffusers", "DPMSolverMultistepScheduler"],
+        "text_encoder": ["transformers", "CLIPTextModel"],
+        "tokenizer": ["transformers", "CLIPTokenizer"],
+        "unet": ["diffusers", "UNet2DConditionModel"],
+        "vae": ["diffusers", "AutoencoderKL"],
+    }
+    write_json(folder / "model_index.json", index)
+    notes = {
+        "schema": "excise.model/1",
+        "steps": STEPS,
+        "guidance": GUIDANCE,
+        "weighting": "min_snr",
+        "min_snr": MIN_SNR,
+        "judge": "../judge",
+        "auditor": "../auditor",
+        "clip": "../clip",
+        "concepts": known_concepts(),
+        "decoys": list(DECOYS),
+        "decoy_names": {name: list(SYNONYMS[name]) for name in DECOYS},
+    }
+    write_json(folder / "excise.json", notes)
+
+
+def save_oracle(folder: Path, unet: UNet2DConditionModel, without: frozenset[str]) -> None:
+    """Write a U-Net of its own over the base's other parts."""
+    save_half(unet, folder / "unet")
+    write_json(folder / "excise.json", {"base": "..", "without": sorted(without)})
+
+
+def load_state(model: torch.nn.Module, tensors: dict[str, torch.Tensor]) -> None:
+    """Put the moving average of a training's state into a model."""
+    average = {k[8:]: v for k, v in tensors.items() if k.startswith("average/")}
+    model.load_state_dict(average, strict=False)
