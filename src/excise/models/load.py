@@ -27,15 +27,15 @@ FAMILIES: Mapping[str, type[DiffusionModel]] = {
     "StableDiffusion3Pipeline": StableDiffusion3,
 }
 ASSETS = Path(__file__).parents[1] / "assets"
-# Beside model_index.json, all of it optional: base, steps, guidance, scheduler, weighting, concepts.
+# Beside model_index.json; all optional: base, steps, guidance, scheduler, weighting, concepts.
 NOTES = "excise.json"
 PICKLED = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
 
 
-def embedded(assets: Path = ASSETS) -> tuple[str, ...]:
+def embedded() -> tuple[str, ...]:
     """The names of the models in the package, such as ``emoji`` and ``emoji/without-cat``."""
-    found = {path.parent for file in ("model_index.json", NOTES) for path in assets.rglob(file)}
-    return tuple(sorted(folder.relative_to(assets).as_posix() for folder in found))
+    found = {path.parent for file in ("model_index.json", NOTES) for path in ASSETS.rglob(file)}
+    return tuple(sorted(folder.relative_to(ASSETS).as_posix() for folder in found))
 
 
 def load(
@@ -104,17 +104,22 @@ def of_pipeline(
 
 
 def _concept(row: Mapping[str, Any]) -> Concept:
-    lists = {key: tuple(row.get(key, ())) for key in ("synonyms", "held_back", "neighbours")}
-    return Concept(row["name"], kind=row.get("kind", "object"), **lists)
+    return Concept(
+        row["name"],
+        kind=row.get("kind", "object"),
+        synonyms=tuple(row.get("synonyms", ())),
+        held_back=tuple(row.get("held_back", ())),
+        neighbours=tuple(row.get("neighbours", ())),
+    )
 
 
 def _family(class_name: Any) -> type[DiffusionModel]:
-    if class_name not in FAMILIES:
+    if not isinstance(class_name, str) or class_name not in FAMILIES:
         raise Unsupported(
             f"expected a pipeline among {', '.join(FAMILIES)}, got {class_name}; other families "
             "are not supported yet"
         )
-    return FAMILIES[str(class_name)]
+    return FAMILIES[class_name]
 
 
 def _class(class_name: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib import import_module
 from typing import Any, cast
 
 import torch
@@ -28,6 +29,22 @@ DISCRETE: Mapping[str, str] = {
     "unipc": "UniPCMultistepScheduler",
 }
 FLOW: Mapping[str, str] = {"euler": "FlowMatchEulerDiscreteScheduler"}
+# What of a pipeline's configuration describes the noise that its network was trained on; the rest
+# describes the pipeline's own scheduler.
+NOISE = (
+    "num_train_timesteps",
+    "beta_start",
+    "beta_end",
+    "beta_schedule",
+    "trained_betas",
+    "prediction_type",
+    "rescale_betas_zero_snr",
+    "set_alpha_to_one",
+    "steps_offset",
+)
+# Latents are not confined to [-1, 1]. PNDM's Runge-Kutta start, nine evaluations more, is not what
+# pipelines mean by it.
+FIXED = {"clip_sample": False, "skip_prk_steps": True}
 
 
 class Schedule:
@@ -89,17 +106,24 @@ class Schedule:
 
 def scheduler(name: str, config: Mapping[str, Any], own: type, known: Mapping[str, str]) -> Any:
     """A fresh scheduler by name, with the noise schedule of a pipeline's configuration."""
-    if name == "default":
-        kind: Any = own
-    elif name in known:
-        import diffusers
-
-        kind = getattr(diffusers, known[name])
-    else:
+    if name not in ("default", *known):
         raise unknown("scheduler", name, ["default", *known])
+    kind: Any = own if name == "default" else getattr(import_module("diffusers"), known[name])
+    return fresh(kind, config if kind is own else noise_of(config))
+
+
+def noise_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What another scheduler needs to know of a pipeline's."""
+    return {**{key: config[key] for key in NOISE if key in config}, **FIXED}
+
+
+def fresh(kind: Any, config: Mapping[str, Any]) -> Any:
+    """A scheduler from a configuration, the same whether that was built or read from a file.
+
+    A configuration that was built names the values nobody chose, which diffusers would replace.
+    """
     with quietly():
-        # PNDM's Runge-Kutta start is not what any pipeline means by it, and costs nine evaluations.
-        return kind.from_config({**config, **({"skip_prk_steps": True} if name == "pndm" else {})})
+        return kind.from_config({k: v for k, v in config.items() if k != "_use_default_values"})
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

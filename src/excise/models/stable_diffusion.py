@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -13,8 +14,7 @@ from excise.models.base import DiffusionModel
 from excise.models.drawing import Defaults
 from excise.models.encoding import Encoder
 from excise.models.process import Discrete, Process
-from excise.models.quiet import quietly
-from excise.models.sampler import DISCRETE
+from excise.models.sampler import DISCRETE, fresh, noise_of
 from excise.models.tokens import Cut, Cutter, Injection, placeholder
 from excise.types import Condition, Part, TextProjection
 
@@ -71,11 +71,7 @@ class StableDiffusion(DiffusionModel):
 
 def discrete(scheduler: Any) -> Discrete:
     """The discrete process of a pipeline's scheduler, whichever class that is."""
-    import diffusers
-
-    kind: Any = diffusers.DDPMScheduler
-    with quietly():
-        ddpm = kind.from_config(dict(scheduler.config))
+    ddpm = fresh(import_module("diffusers").DDPMScheduler, noise_of(scheduler.config))
     prediction = ddpm.config.prediction_type
     if prediction not in ("epsilon", "v_prediction", "sample"):
         raise Unsupported(
