@@ -43,11 +43,12 @@ def test_generators_start_from_their_seed() -> None:
     assert numpy_generator(1).random() == numpy_generator(1).random()
 
 
-@given(st.lists(st.integers(0, 2**62), min_size=1, max_size=6), st.data())
-def test_a_row_of_noise_depends_on_its_seed_alone(seeds: list[int], data: st.DataObject) -> None:
+@given(st.lists(st.integers(0, 2**62), min_size=1, max_size=6))
+def test_a_row_of_noise_depends_on_its_seed_alone(seeds: list[int]) -> None:
     whole = noise(seeds, (2, 3))
-    pick = data.draw(st.permutations(range(len(seeds))))
-    assert torch.equal(whole[list(pick)], noise([seeds[i] for i in pick], (2, 3)))
+    for row, seed in zip(whole, seeds, strict=True):
+        assert torch.equal(row, noise([seed], (2, 3))[0])
+    assert len({tuple(row.flatten().tolist()) for row in whole}) == len(set(seeds))
 
 
 def test_noise_is_standard_normal_and_rounds_only_at_the_end() -> None:
