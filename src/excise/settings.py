@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from excise.errors import BadSetting, suggest
@@ -77,10 +77,13 @@ def build(cls: type[T], settings: Mapping[str, object]) -> T:
         raise BadSetting(f"{_called(cls)}: {error}") from error
 
 
-def recipe(thing: object) -> dict[str, Any]:
-    """The settings of a method as JSON, from which `build` makes an equal one."""
+def recipe(thing: object, *, without: Collection[str] = ()) -> dict[str, Any]:
+    """The settings of a method as JSON, from which `build` makes an equal one.
+
+    without: fields to leave out, because they are kept as something other than JSON.
+    """
     names = [f.name for f in dataclasses.fields(_dataclass(type(thing))) if f.init]
-    return {name: _json(getattr(thing, name)) for name in names}
+    return {name: _json(getattr(thing, name)) for name in names if name not in without}
 
 
 def describe(cls: type[Any]) -> tuple[Setting, ...]:
@@ -119,7 +122,8 @@ def _read(value: object, hint: Any) -> Any:
         raise ValueError(value)
     if hint in (int, float):
         return _number(value, hint)
-    if isinstance(hint, type) and isinstance(value, hint):
+    held = hint if origin is None else origin
+    if isinstance(held, type) and isinstance(value, held):
         return value  # from Python, for a type that has no text
     raise ValueError(value)
 
