@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from excise.errors import UserError
-from excise.models import drawing, hooking, vae
+from excise.models import drawing, hooking, saving, vae
 from excise.models.attention import recorded
 from excise.models.costs import Counter
 from excise.models.drawing import Defaults
@@ -277,3 +279,7 @@ class DiffusionModel(Editable):
         """The prediction, and by attention layer the maps (n, heads, pixels, tokens)."""
         with recorded(self.modules(f"{self.denoiser}.*"), layers) as maps:
             return self.predict(x, u, cond), maps
+
+    def save(self, folder: Path) -> None:
+        """Write it as it is now to a new folder in the diffusers layout, whole or not at all."""
+        saving.save(self.pipeline, folder, asdict(self.defaults))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -120,7 +121,7 @@ class TextToImage(Protocol):
 
     @property
     def known(self) -> tuple[Concept, ...]:
-        """What the model says it can draw; empty if it says nothing. What is kept is measured on it."""
+        """What the model says it can draw, on which is measured what was kept; may be empty."""
 
     @property
     def weighting(self) -> str:
@@ -239,6 +240,9 @@ class TextToImage(Protocol):
         self, hooks: Sequence[Hook], *, key: str | None = None
     ) -> AbstractContextManager[None]:
         """Apply hooks, the first innermost, outside of those already applied."""
+
+    def save(self, folder: Path) -> None:
+        """Write it as it is now to a new folder in the diffusers layout, whole or not at all."""
 
 
 class Judge(Protocol):
