@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what a type checker reads; tests hold it equal to the map below
+    from excise.edit import Edit as Edit
     from excise.errors import ExciseError as ExciseError
     from excise.errors import Infeasible as Infeasible
     from excise.errors import UserError as UserError
