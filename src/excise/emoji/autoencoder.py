@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL
+from diffusers.models.resnet import Downsample2D, ResnetBlock2D, Upsample2D
 from torch import Tensor
 
 from excise.emoji.glyphs import Atlas
@@ -16,7 +18,8 @@ from excise.emoji.training import Log, Schedule, device, fast_math, fit
 
 CHANNELS = (16, 32, 96, 144)
 # Small batches: at this size the number of steps counts, not the noise of a step.
-SCHEDULE = Schedule(steps=11_000, lr=1.3e-3, betas=(0.9, 0.98), ema=0.998)
+GROUPS = 4
+SCHEDULE = Schedule(steps=10_000, lr=6e-4, betas=(0.9, 0.99), ema=0.998)
 BATCH = 8
 PICTURES = 24_000
 KL_WEIGHT = 2e-6
@@ -32,10 +35,36 @@ def make() -> AutoencoderKL:
         block_out_channels=CHANNELS,
         layers_per_block=1,
         latent_channels=16,
-        norm_num_groups=8,
+        norm_num_groups=GROUPS,
         sample_size=64,
     )
+    _initialise(model)
     return model
+
+
+@torch.no_grad()
+def _initialise(model: AutoencoderKL) -> None:
+    """Start as a nearly linear map that keeps the size of signals.
+
+    With diffusers' own initialisation colours are learnt one axis at a time: after 200 steps the L1 distance was
+    0.37 instead of 0.23. Residual branches begin at zero (Goyal et al. 2017, arXiv:1706.02677, section 5.1), the
+    convolutions between them keep the variance, and the posterior begins narrow, so that its noise does not drown
+    means that are not trained yet.
+    """
+    for module in model.modules():
+        if isinstance(module, ResnetBlock2D):
+            module.conv2.weight.zero_()
+            module.conv2.bias.zero_()
+            if module.conv_shortcut is not None:
+                module.conv_shortcut.weight.mul_(math.sqrt(3))
+        elif isinstance(module, Downsample2D | Upsample2D):
+            module.conv.weight.mul_(math.sqrt(3))
+    for half in (model.encoder, model.decoder):
+        half.mid_block.attentions[0].to_out[0].weight.zero_()
+        half.conv_in.weight.mul_(math.sqrt(3))
+        half.conv_out.weight.mul_(math.sqrt(3))
+    bias = model.quant_conv.bias
+    bias[len(bias) // 2 :] = -6.0
 
 
 def to_tensor(pictures: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> Tensor:

@@ -23,6 +23,7 @@ from excise.stats.intervals import (
     wilson_upper,
 )
 from excise.stats.power import design_effect, power, sample_size
+from excise.stats.rate import Rate
 from excise.stats.sequential import EProcess
 from excise.stats.worst import Worst, cluster_bootstrap, worst_excess
 
@@ -31,6 +32,7 @@ __all__ = [
     "EProcess",
     "Interval",
     "Observations",
+    "Rate",
     "Worst",
     "best_of_curve",
     "best_of_r",
