@@ -243,13 +243,19 @@ def decode(parts: Mapping[str, Tensor], shape: tuple[int, ...]) -> Encoded:
 
 
 class Decoded(Mapping[str, Tensor]):
-    """Deltas as dense tensors, each made when it is asked for: one at a time is in memory."""
+    """Deltas as dense tensors to read, each made when it is asked for: one is in memory at a time.
+
+    Those that are kept dense in float32 are handed out themselves, without a copy.
+    """
 
     def __init__(self, deltas: Mapping[str, Encoded]) -> None:
         self._deltas = deltas
 
     def __getitem__(self, name: str) -> Tensor:
-        return self._deltas[name].dense()
+        delta = self._deltas[name]
+        if isinstance(delta, Dense) and delta.dtype == torch.float32:
+            return delta.value
+        return delta.dense()
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._deltas)

@@ -282,4 +282,6 @@ class DiffusionModel(Editable):
 
     def save(self, folder: Path) -> None:
         """Write it as it is now to a new folder in the diffusers layout, whole or not at all."""
-        saving.save(self.pipeline, folder, asdict(self.defaults))
+        known = [concept.to_json() for concept in self.known]
+        notes = {**asdict(self.defaults), "weighting": self.weighting, "concepts": known}
+        saving.save(self.pipeline, folder, notes)
