@@ -111,12 +111,16 @@ def train(state: Path, *, seed: int, log: Log) -> AutoencoderKL:
 
 @torch.no_grad()
 def encode(
-    model: AutoencoderKL, pictures: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], batch: int = 128
+    model: AutoencoderKL,
+    pictures: np.ndarray[tuple[int, ...], np.dtype[np.uint8]],
+    batch: int = 128,
 ) -> Tensor:
     """Posterior means, (n, 16, 8, 8), not scaled."""
     where = next(model.parameters()).device
     parts = []
     for i in range(0, len(pictures), batch):
         with fast_math():
-            parts.append(model.encode(to_tensor(pictures[i : i + batch]).to(where)).latent_dist.mean)
+            parts.append(
+                model.encode(to_tensor(pictures[i : i + batch]).to(where)).latent_dist.mean
+            )
     return torch.cat(parts).float().cpu()

@@ -97,14 +97,18 @@ class Build:
         elif stage == "emoji" or stage in ORACLES:
             self.denoiser(stage)
         else:
-            {"tokenizer": self.tokenizer, "autoencoder": self.autoencoder, "clip": self.clip}[stage]()
+            {"tokenizer": self.tokenizer, "autoencoder": self.autoencoder, "clip": self.clip}[
+                stage
+            ]()
 
     def export(self, assets: Path) -> None:
         """Write the folders that ship, from the stages that are finished."""
         folder = assets / "emoji"
         tower = text_tower(self.clip())
         tokens = self.state / "tokenizer"
-        save_base(folder, self.denoiser("emoji"), self.autoencoder(), tower, self.tokenizer(), tokens)
+        save_base(
+            folder, self.denoiser("emoji"), self.autoencoder(), tower, self.tokenizer(), tokens
+        )
         save_half(self.clip(), assets / "clip")
         for which in ("judge", "auditor"):
             for file in sorted((self.state / which).glob("*")):

@@ -58,10 +58,16 @@ def calibrate(folder: Path, vae: AutoencoderKL, *, seed: int) -> dict[str, dict[
         others, known = test_pictures(vae, pass_seed, 6000)
         scores = [_scores(judge, part) for part in (others, known)]
         for i, label in enumerate(LABELS):
-            absent = [s[part.targets[:, i] == 0, i] for s, part in zip(scores, (others, known), strict=True)]
+            absent = [
+                s[part.targets[:, i] == 0, i]
+                for s, part in zip(scores, (others, known), strict=True)
+            ]
             absent = [a for a in absent if len(a) > 200]
             present = np.concatenate(
-                [s[part.targets[:, i] == 1, i] for s, part in zip(scores, (others, known), strict=True)]
+                [
+                    s[part.targets[:, i] == 1, i]
+                    for s, part in zip(scores, (others, known), strict=True)
+                ]
             )
             if not fixed:
                 cut = max((float(np.quantile(a, 1 - FALSE_ALARMS)) for a in absent), default=LEAST)
@@ -81,5 +87,3 @@ def _scores(judge: Classifier, data: Labelled) -> np.ndarray[tuple[int, ...], np
     x = torch.from_numpy(data.pictures).permute(0, 3, 1, 2).contiguous()
     scored: np.ndarray[tuple[int, ...], np.dtype[np.float32]] = judge.scores(x).numpy()
     return scored
-
-

@@ -112,7 +112,9 @@ def labelled(world: World, seed: int, count: int) -> Labelled:
 
 
 @torch.no_grad()
-def through(vae: AutoencoderKL, pictures: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+def through(
+    vae: AutoencoderKL, pictures: NDArray[np.uint8], rng: np.random.Generator
+) -> NDArray[np.uint8]:
     """What the autoencoder makes of pictures whose latents were disturbed a little."""
     where = next(vae.parameters()).device
     out = np.empty_like(pictures)
@@ -176,9 +178,7 @@ def augmented(
     return (moved + torch.from_numpy(noise.astype(np.float32))).clamp(-1, 1), y, weight
 
 
-def train(
-    which: Which, vae: AutoencoderKL, state: Path, *, seed: int, log: Log
-) -> PreTrainedModel:
+def train(which: Which, vae: AutoencoderKL, state: Path, *, seed: int, log: Log) -> PreTrainedModel:
     """Train one of the two classifiers."""
     torch.manual_seed(seed)
     where = device()
@@ -220,5 +220,3 @@ def _settle(model: nn.Module, run: Callable[[np.random.Generator], Tensor], seed
         for i in range(60 if norms else 0):
             run(np.random.default_rng((seed, 10**6 + i)))
     model.eval()
-
-

@@ -25,8 +25,10 @@ def _shape(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
     x = picture.astype(np.float32) / 255
     grey = ndimage.gaussian_filter(x.mean(axis=2), 1.0)
     edge = np.hypot(ndimage.sobel(grey, 0), ndimage.sobel(grey, 1))
-    parts = (ndimage.zoom(ndimage.gaussian_filter(edge, 2), 0.25, order=1), ndimage.zoom(
-        ndimage.gaussian_filter(x, (4, 4, 0)), (0.125, 0.125, 1), order=1))
+    parts = (
+        ndimage.zoom(ndimage.gaussian_filter(edge, 2), 0.25, order=1),
+        ndimage.zoom(ndimage.gaussian_filter(x, (4, 4, 0)), (0.125, 0.125, 1), order=1),
+    )
     vectors = [p.ravel() - p.mean() for p in parts]
     return np.concatenate([v / (np.linalg.norm(v) + 1e-6) for v in vectors]).astype(np.float32)
 

@@ -42,5 +42,3 @@ def everything(atlas: Atlas) -> World:
     """Objects, decoys and "other" glyphs, held-out drawings included: what the autoencoder must draw."""
     labels = tuple(dict.fromkeys(g.label for g in atlas.glyphs if g.label != "other"))
     return World(atlas=atlas, labels=(*labels, *["other"] * 10), held_out=None)
-
-

@@ -96,14 +96,18 @@ def fit(
         decay = min(schedule.ema, (step + 1) / (step + 10))
         with torch.no_grad():
             torch._foreach_lerp_(list(average.values()), list(parameters.values()), 1 - decay)
-        shown = float(value.detach()) if step == first else 0.98 * shown + 0.02 * float(value.detach())
+        shown = (
+            float(value.detach()) if step == first else 0.98 * shown + 0.02 * float(value.detach())
+        )
         if not math.isfinite(shown):
             raise FloatingPointError(f"loss is {shown} at step {step}; lower the learning rate")
         now = time.monotonic()
         if now - told > 20:
             rate = (step + 1 - seen) / (now - told)
             left = (schedule.steps - step) / rate / 60
-            log(f"step {step + 1}/{schedule.steps} loss {shown:.4f} {rate:.2f}/s {left:.0f} min left")
+            log(
+                f"step {step + 1}/{schedule.steps} loss {shown:.4f} {rate:.2f}/s {left:.0f} min left"
+            )
             told, seen = now, step + 1
         if now - saved > SAVE_EVERY:
             _save(state, parameters, average, optimiser, step + 1)

@@ -84,9 +84,7 @@ def prepare(world: World, vae: AutoencoderKL, *, seed: int, log: Log) -> Data:
         render(world.scene(np.random.default_rng(number), ["ball", "fish"]), world.atlas)
         for _, number in MEMORISED
     ]
-    return Data(
-        latents=latents, scenes=scenes, memorised=encode(vae, np.stack(memorised)) * factor
-    )
+    return Data(latents=latents, scenes=scenes, memorised=encode(vae, np.stack(memorised)) * factor)
 
 
 def batch_of(data: Data, rng: np.random.Generator) -> tuple[Tensor, list[str]]:

@@ -106,7 +106,9 @@ class World:
     ) -> Scene:
         """A scene that shows `labels` (at most two); what is not given is drawn at random."""
         styles = [s for s in STYLES if s != "plain" and s not in self.without]
-        drawn = "plain" if rng.random() < self.plain_share else styles[int(rng.integers(len(styles)))]
+        drawn = (
+            "plain" if rng.random() < self.plain_share else styles[int(rng.integers(len(styles)))]
+        )
         ground = list(BACKGROUNDS)[int(rng.integers(len(BACKGROUNDS)))]
         marked = bool(rng.random() < self.watermark_share) and "watermark" not in self.without
         items = [self._item(rng, label, i, len(labels)) for i, label in enumerate(labels)]

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from excise.errors import BadSetting
+from excise.primitives.kept import Kept
 from excise.stats import Rate
 
 
@@ -41,29 +42,13 @@ class Floors:
 
 
 @dataclass(frozen=True, kw_only=True)
-class KeptReading:
-    """What is left of everything else, as shares of the base's rates.
-
-    mean, low: the mean over classes and its lower bound. worst: of a class, by name. neighbours: mean
-    of the nearest; None without any. nothing: growth of the share of unrecognisable pictures.
-    """
-
-    mean: float
-    low: float
-    worst: float
-    worst_name: str
-    neighbours: float | None
-    nothing: float
-
-
-@dataclass(frozen=True, kw_only=True)
 class Reading:
     """One strength: plain words, each embedding of the choose-set, everything else."""
 
     alpha: float
     plain: Rate
     embeddings: tuple[Rate, ...]
-    kept: KeptReading
+    kept: Kept
 
     @property
     def searched(self) -> float:
@@ -82,18 +67,22 @@ class Reading:
 
     def margins(self, floors: Floors) -> tuple[float, float]:
         """How far inside both demands, each in units of what it allows; negative outside."""
-        gone = min(
-            _slack(floors.natural, self.plain.rate), _slack(floors.injected, self.searched)
-        )
-        k = self.kept
-        stays = [
-            (k.low - floors.kept) / max(1 - floors.kept, 1e-6),
-            (k.worst - floors.worst) / max(1 - floors.worst, 1e-6),
-            _slack(floors.nothing, k.nothing),
-        ]
-        if k.neighbours is not None:
-            stays.append((k.neighbours - floors.neighbours) / max(1 - floors.neighbours, 1e-6))
+        gone = min(_slack(floors.natural, self.plain.rate), _slack(floors.injected, self.searched))
+        worst = self.kept.worst
+        shares = [(self.kept.lower, floors.kept)]
+        if worst is not None and worst.ratio is not None:
+            shares.append((worst.ratio, floors.worst))
+        if (near := self.neighbours) is not None:
+            shares.append((near, floors.neighbours))
+        stays = [(share - least) / max(1 - least, 1e-6) for share, least in shares]
+        stays.append(_slack(floors.nothing, self.kept.nothing.value))
         return gone, min(stays)
+
+    @property
+    def neighbours(self) -> float | None:
+        """The mean share of the nearest neighbours that is kept; None without any."""
+        near = [row.ratio for row in self.kept.classes if row.near and row.ratio is not None]
+        return sum(near) / len(near) if near else None
 
     def preserved(self, floors: Floors) -> bool:
         """Is everything else still there?"""
@@ -101,12 +90,11 @@ class Reading:
 
     def to_json(self) -> dict[str, Any]:
         """The figures."""
-        kept = {name: getattr(self.kept, name) for name in self.kept.__dataclass_fields__}
         return {
             "alpha": self.alpha,
             "plain": [self.plain.k, self.plain.n],
             "embeddings": [[rate.k, rate.n] for rate in self.embeddings],
-            "kept": kept,
+            "kept": self.kept.to_json(),
         }
 
 
@@ -173,7 +161,7 @@ def search(
     Raises:
         BadSetting: an empty grid, or one that does not rise from above 0.
     """
-    if not grid or any(b <= a for a, b in zip((0.0, *grid), grid, strict=False)):
+    if not grid or not all(b > a for a, b in zip((0.0, *grid), grid, strict=False)):
         raise BadSetting(f"expected strengths that rise from above 0, got {tuple(grid)}")
     tried: dict[float, Reading] = {}
 
