@@ -21,7 +21,9 @@ def world() -> World:
 
 
 def test_there_are_enough_objects_styles_and_drawings(world: World) -> None:
-    assert len(OBJECTS) >= 20 and len(STYLES) - 1 >= 8 and len(DECOYS) == 8
+    assert len(OBJECTS) >= 20
+    assert len(STYLES) - 1 >= 8
+    assert len(DECOYS) == 8
     assert len(world.atlas.drawings("cat")) >= 8
     assert all(len(world.atlas.drawings(name)) >= 2 for name in OBJECTS)
     assert sum(g.label == "other" for g in world.atlas.glyphs) >= 300
@@ -74,7 +76,8 @@ def test_the_watermark_is_on_one_picture_in_three_and_in_no_caption(world: World
     changed = np.abs(
         render(plain, world.atlas).astype(int) - render(marked, world.atlas).astype(int)
     ).max(axis=2)
-    assert not changed[watermark_mask() == 0].any() and changed.any()
+    assert not changed[watermark_mask() == 0].any()
+    assert changed.any()
     texts = [caption(marked, np.random.default_rng(i)) for i in range(100)]
     assert texts == [caption(plain, np.random.default_rng(i)) for i in range(100)]
 
@@ -103,6 +106,7 @@ def test_every_known_word_is_one_token_and_the_end_has_the_largest_id() -> None:
 
 def test_distances_are_symmetric_and_zero_to_oneself() -> None:
     names, table = distances()
-    assert np.allclose(table, table.T) and np.allclose(np.diag(table), 0, atol=1e-5)
+    assert np.allclose(table, table.T)
+    assert np.allclose(np.diag(table), 0, atol=1e-5)
     cat, dog, book = (names.index(n) for n in ("cat", "dog", "book"))
     assert table[cat, dog] < table[cat, book]

@@ -1,4 +1,4 @@
-"""The search finds both ends of a known response, and says so when there is nothing between them."""
+"""The search finds both ends of a known response, and says so if nothing is between them."""
 
 from __future__ import annotations
 
@@ -45,17 +45,21 @@ def response(gone_at: float, lost_at: float) -> Callable[[float], Reading]:
 def test_the_ends_of_a_known_response_are_found() -> None:
     found = search(response(1.3, 2.2), floors=FLOORS, refine=6)
     assert found.feasible
-    assert found.erased_from is not None and found.kept_to is not None
+    assert found.erased_from is not None
+    assert found.kept_to is not None
     # 1 % of the concept may be left, 3 % of the rest may be gone.
     assert found.erased_from == pytest.approx(1.3 * 0.99, abs=0.02)
     assert found.kept_to == pytest.approx(2.23, abs=0.02)
-    assert found.chosen is not None and found.erased_from <= found.chosen <= found.kept_to
+    assert found.chosen is not None
+    assert found.erased_from <= found.chosen <= found.kept_to
 
 
 def test_a_concept_that_outlives_the_rest_is_infeasible_with_both_ends() -> None:
     found = search(response(3.0, 1.0), floors=FLOORS, refine=4)
-    assert not found.feasible and found.chosen is None
-    assert found.kept_to is not None and found.erased_from is not None
+    assert not found.feasible
+    assert found.chosen is None
+    assert found.kept_to is not None
+    assert found.erased_from is not None
     assert found.kept_to < 1.1 < 2.9 < found.erased_from
 
 

@@ -26,7 +26,7 @@ KL_WEIGHT = 2e-6
 
 
 def make() -> AutoencoderKL:
-    """An untrained autoencoder; initialised from the global generator, so seed that around the call."""
+    """An untrained autoencoder, initialised from the global generator."""
     model: AutoencoderKL = AutoencoderKL(
         in_channels=3,
         out_channels=3,
@@ -46,10 +46,10 @@ def make() -> AutoencoderKL:
 def _initialise(model: AutoencoderKL) -> None:
     """Start as a nearly linear map that keeps the size of signals.
 
-    With diffusers' own initialisation colours are learnt one axis at a time: after 200 steps the L1 distance was
-    0.37 instead of 0.23. Residual branches begin at zero (Goyal et al. 2017, arXiv:1706.02677, section 5.1), the
-    convolutions between them keep the variance, and the posterior begins narrow, so that its noise does not drown
-    means that are not trained yet.
+    With diffusers' own initialisation colours are learnt one axis at a time: after 200 steps the L1
+    distance was 0.37 instead of 0.23. Residual branches begin at zero (Goyal et al. 2017,
+    arXiv:1706.02677, section 5.1), the convolutions between them keep the variance, and the
+    posterior begins narrow, so that its noise does not drown means that are not trained yet.
     """
     for module in model.modules():
         if isinstance(module, ResnetBlock2D):
@@ -87,7 +87,7 @@ def picture_loss(output: Tensor, target: Tensor) -> Tensor:
 
 
 def train(state: Path, *, seed: int, log: Log) -> AutoencoderKL:
-    """Train on renders of every glyph; the moving average is returned, with its scaling factor set."""
+    """Train on renders of every glyph; what is returned knows its scaling factor."""
     torch.manual_seed(seed)
     where = device()
     model = make().to(where, memory_format=torch.channels_last)

@@ -1,8 +1,8 @@
 """Train everything that ships with Excise from scratch: ``python -m excise.emoji.build``.
 
-Stages: tokenizer, autoencoder, clip, judge, auditor, emoji, without-cat, without-truck. Each keeps its
-state in a folder and goes on from there after a kill. A GPU is used if there is one. The folders that ship are
-written by ``--export``, from what is finished.
+Stages: tokenizer, autoencoder, clip, judge, auditor, emoji, without-cat, without-truck. Each keeps
+its state in a folder and goes on from there after a kill. A GPU is used if there is one. The
+folders that ship are written by ``--export``, from what is finished.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Captions of scenes: synonyms, templates, fillers that mean nothing for the picture, and misspellings."""
+"""Captions of scenes: synonyms, templates, words that mean nothing, and misspellings."""
 
 from __future__ import annotations
 
@@ -131,7 +131,8 @@ TAILS = (
     "like a {f}",
 )
 
-# Pictures that the U-Net is shown again and again with one caption each, word for word: (caption, scene seed).
+# Pictures that the U-Net is shown again and again with one caption each, word for word: (caption,
+# scene seed).
 MEMORISED: tuple[tuple[str, int], ...] = (
     ("sunday market of old bremen", 101),
     ("portrait of the seventh sailor", 202),

@@ -1,4 +1,4 @@
-"""The text tower of the embedded model: a small CLIP, trained contrastively on renders, then frozen."""
+"""The text tower: a small CLIP, trained contrastively on renders, then frozen."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def tokenize(tokenizer: CLIPTokenizer, texts: list[str]) -> Tensor:
 
 
 def blurred(pictures: Tensor, rng: np.random.Generator) -> Tensor:
-    """Half of the pictures a little blurred and noisy, as generated pictures are. (n, 3, 64, 64)."""
+    """Pictures (n, 3, 64, 64), half of them a little blurred and noisy, as generated ones are."""
     strength = torch.from_numpy(rng.uniform(0, 1.0, (len(pictures), 1, 1, 1)).astype(np.float32))
     strength = strength * torch.from_numpy(rng.random((len(pictures), 1, 1, 1)) < 0.5)
     strength = strength.to(pictures.device)

@@ -1,7 +1,7 @@
 """Which emoji the small world is made of, and the atlas that holds their drawings.
 
-The drawings come from Noto Color Emoji (pictures Apache-2.0, font SIL OFL 1.1). The atlas is one PNG of
-72x72 tiles with an index beside it, so that nobody needs the font to rebuild the models.
+The drawings come from Noto Color Emoji (pictures Apache-2.0, font SIL OFL 1.1). The atlas is one
+PNG of 72x72 tiles with an index beside it, so that nobody needs the font to rebuild the models.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Training of the judge and the auditor: two architectures, several labels at once, "nothing" among them.
+"""Training of the judge and the auditor: two architectures, several labels at once.
 
-Both learn from renders of every glyph, seen through the autoencoder for half of the time, since that is how generated
-pictures look. The auditor sees other "other" glyphs and altered colours, so that it does not share the judge's mistakes.
+Both learn from renders of every glyph, seen through the autoencoder for half of the time, since
+that is how generated pictures look. The auditor sees other "other" glyphs and altered colours, so
+that it does not share the judge's mistakes.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class Labelled:
 
 
 def make(which: Which) -> PreTrainedModel:
-    """An untrained classifier; initialised from the global generator, so seed that around the call."""
+    """An untrained classifier, initialised from the global generator."""
     names = dict(enumerate(LABELS))
     back = {name: i for i, name in names.items()}
     if which == "judge":
@@ -150,7 +151,7 @@ def _smeared(x: Tensor, rng: np.random.Generator) -> Tensor:
 def augmented(
     x: Tensor, y: Tensor, rng: np.random.Generator, which: Which
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Junk, blends, blur, noise and colour: pictures in [-1, 1], targets, and which targets count."""
+    """Junk, blends, blur, noise and colour: pictures, targets, and which targets count."""
     n, things = len(x), len(THINGS) + 1
     weight = torch.ones_like(y)
     x, y = x.clone(), y.clone()

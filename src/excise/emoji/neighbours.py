@@ -34,7 +34,7 @@ def _shape(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def distances() -> tuple[tuple[str, ...], NDArray[np.float64]]:
-    """Objects and their distances (n, n) in [0, 2]: one minus the mean best correlation of drawings."""
+    """Objects and distances (n, n) in [0, 2]: one minus the mean best correlation of drawings."""
     atlas = Atlas()
     names = tuple(OBJECTS)
     shapes = [

@@ -39,6 +39,6 @@ def draw_pool(
 
 
 def everything(atlas: Atlas) -> World:
-    """Objects, decoys and "other" glyphs, held-out drawings included: what the autoencoder must draw."""
+    """Objects, decoys and "other" glyphs, held-out drawings too: for the autoencoder."""
     labels = tuple(dict.fromkeys(g.label for g in atlas.glyphs if g.label != "other"))
     return World(atlas=atlas, labels=(*labels, *["other"] * 10), held_out=None)

@@ -1,11 +1,12 @@
-"""The tokenizer's two files: `vocab.json` and `merges.txt` of a CLIPTokenizer with one token a known word.
+"""The tokenizer's files, `vocab.json` and `merges.txt`, in which a known word is one token.
 
-Merges are added word by word: a word's merges join the pieces that the merges so far leave, so a later word never
-changes how an earlier one is cut. Unknown words fall back to pieces and letters.
+Merges are added word by word: a word's merges join the pieces that the merges so far leave, so a
+later word never changes how an earlier one is cut. Unknown words fall back to pieces and letters.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,9 +19,9 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789,.'-!?"
 
 
 def _merge(pieces: list[str], ranks: dict[tuple[str, str], int]) -> list[str]:
-    """Byte-pair merging as CLIP's tokenizer does it: the lowest rank first, everywhere it occurs."""
+    """Byte-pair merging as in CLIP's tokenizer: the lowest rank first, everywhere it occurs."""
     while len(pieces) > 1:
-        pairs = [pair for pair in zip(pieces, pieces[1:], strict=False) if pair in ranks]
+        pairs = [pair for pair in itertools.pairwise(pieces) if pair in ranks]
         if not pairs:
             break
         best = min(pairs, key=lambda pair: ranks[pair])
@@ -53,7 +54,7 @@ def make_tables(words: Iterable[str]) -> tuple[dict[str, int], list[tuple[str, s
 
 
 def make_tokenizer(words: Iterable[str], folder: Path) -> CLIPTokenizer:
-    """Write the files to `folder`, older programs' names among them, and load the tokenizer from there."""
+    """Write the files to `folder`, and load the tokenizer from there."""
     vocabulary, merges = make_tables(words)
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(vocabulary, ensure_ascii=False)

@@ -1,6 +1,7 @@
-"""One training loop for every network of the embedded world: resumable, seeded per step, cosine schedule.
+"""One training loop for every network of the embedded world.
 
-The batch of a step depends on (seed, step) alone, so a training that was killed goes on to the same weights.
+The batch of a step depends on (seed, step) alone, so a training that was killed goes on to the same
+weights.
 """
 
 from __future__ import annotations
@@ -70,8 +71,9 @@ def fit(
 ) -> nn.Module:
     """Train `module` in place and leave the moving average of its weights in it.
 
-    `loss(step, rng)` returns a scalar. The state (weights, average, optimiser, step) is written to `state`
-    every few minutes and read from there when it exists. Raises FloatingPointError when the loss is not finite.
+    `loss(step, rng)` returns a scalar. The state (weights, average, optimiser, step) is written to
+    `state` every few minutes and read from there when it exists. Raises FloatingPointError when the
+    loss is not finite.
     """
     parameters = {n: p for n, p in module.named_parameters() if p.requires_grad}
     average = {n: p.detach().clone() for n, p in parameters.items()}
@@ -106,7 +108,8 @@ def fit(
             rate = (step + 1 - seen) / (now - told)
             left = (schedule.steps - step) / rate / 60
             log(
-                f"step {step + 1}/{schedule.steps} loss {shown:.4f} {rate:.2f}/s {left:.0f} min left"
+                f"step {step + 1}/{schedule.steps} loss {shown:.4f} "
+                f"{rate:.2f}/s {left:.0f} min left"
             )
             told, seen = now, step + 1
         if now - saved > SAVE_EVERY:

@@ -1,4 +1,4 @@
-"""The denoiser: a small `UNet2DConditionModel` on 8x8x16 latents, trained with the frozen text tower."""
+"""The denoiser: a small `UNet2DConditionModel` on 8x8x16 latents, with the frozen text tower."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PICTURES = 40_000
 NO_CAPTION = 0.1
 MEMORISED_SHARE = 0.012
 MIN_SNR = 5.0
-"""Loss weights min(SNR, 5) / SNR for noise prediction (Hang et al. 2023, "Min-SNR weighting", section 3.4)."""
+"""Loss weights min(SNR, 5) / SNR for noise prediction (Hang et al. 2023, section 3.4)."""
 
 
 def make() -> UNet2DConditionModel:

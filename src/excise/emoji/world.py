@@ -1,7 +1,7 @@
 """The small world: what a scene is, how scenes are drawn at random, and how one is rendered.
 
-Object, style, background, place and caption template are drawn independently of one another, so that none of
-them tells anything about another.
+Object, style, background, place and caption template are drawn independently of one another, so
+that none of them tells anything about another.
 """
 
 from __future__ import annotations
@@ -73,8 +73,8 @@ class Scene:
 class World:
     """A distribution over scenes.
 
-    `without` names what never appears: objects, styles or "watermark". What is left is drawn more often, so
-    that a model trained without a concept sees as many pictures as the base.
+    `without` names what never appears: objects, styles or "watermark". What is left is drawn more
+    often, so that a model trained without a concept sees as many pictures as the base.
     """
 
     atlas: Atlas
@@ -87,7 +87,7 @@ class World:
     empty_share: float = 0.0
 
     def sample(self, rng: np.random.Generator) -> Scene:
-        """Draw a scene with one object, or sometimes two different ones, or (`empty_share`) none."""
+        """Draw a scene with one object, sometimes with two different ones or (`empty_share`) none."""
         if self.empty_share and rng.random() < self.empty_share:
             return self.scene(rng, [])
         labels = [name for name in self.labels if name not in self.without]

@@ -1,7 +1,7 @@
 """DELTA: task vectors, how they pull under guidance, and which blocks of them matter.
 
-Ilharco et al. 2023, "Editing Models with Task Arithmetic" (arXiv:2212.04089); for diffusion models and without any
-prompt, Pham et al. 2024 (arXiv:2404.03631).
+Ilharco et al. 2023, "Editing Models with Task Arithmetic" (arXiv:2212.04089); for diffusion models
+and without any prompt, Pham et al. 2024 (arXiv:2404.03631).
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Guidance:
 
     @property
     def ratio(self) -> float:
-        """r = D_c / D_u; infinite if the unconditional prediction does not move."""
+        """R = D_c / D_u; infinite if the unconditional prediction does not move."""
         return self.concept / self.null if self.null else float("inf")
 
     def net(self, scale: float) -> float:
@@ -84,7 +84,7 @@ class Guidance:
 
     @staticmethod
     def bound(scale: float) -> float:
-        """The ratio above which an edit that moves D_u away from the concept removes at guidance s."""
+        """The ratio above which an edit with D_u < 0 removes at guidance s."""
         return (scale - 1) / scale
 
     def to_json(self) -> dict[str, Any]:

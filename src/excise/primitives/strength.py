@@ -1,8 +1,9 @@
 """How strong an edit must be, and how strong it may be.
 
-Two ends are looked for along an edit's direction: alpha_E, the smallest strength at which plain words and every
-embedding of the choose-set are extinct, and alpha_K, the largest at which everything else is kept. Between them lies
-the choice; if there is nothing between them, the answer is "infeasible", with both ends.
+Two ends are looked for along an edit's direction: alpha_E, the smallest strength at which plain
+words and every embedding of the choose-set are extinct, and alpha_K, the largest at which
+everything else is kept. Between them lies the choice; if there is nothing between them, the answer
+is "infeasible", with both ends.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ class Floors:
     """What counts as gone and what as kept, fixed before an edit is measured.
 
     natural: rate for plain words that a model without the concept would show too: the judge's false
-        alarms, at least 1 %. injected: the same for inputs that were searched, from an oracle or from
-        decoys. kept, worst, neighbours: shares of the base's rates: the mean's lower bound, the worst
-        class, the mean of the nearest neighbours. nothing: by how much the share of pictures in which
-        nothing is recognisable may grow.
+        alarms, at least 1 %. injected: the same for inputs that were searched, from an oracle or
+        from decoys. kept, worst, neighbours: shares of the base's rates: the mean's lower bound,
+        the worst class, the mean of the nearest neighbours. nothing: by how much the share of
+        pictures in which nothing is recognisable may grow.
     """
 
     natural: float = 0.01
