@@ -1,0 +1,313 @@
+"""FT: train selected weights of a model for a while, and hand back by how much they moved.
+
+What is minimised is a weighted sum of terms, each a function that answers a scalar: an erase term,
+a retain term, one that first searches for an input and so is an inner adversary. The terms of a
+step depend on (seed, step) alone, so a run that was killed goes on to the same bytes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from excise.edit import Encoded
+from excise.edit.encodings import Decoded, decode
+from excise.errors import BadSetting, NumericalError, unknown
+from excise.primitives.kernels import for_gradients
+from excise.primitives.parametrise import Full, Parametrisation, Variables
+from excise.progress import SILENT, Progress, stage
+from excise.rng import generator, seed_of
+from excise.store import Artefact, Stage
+from excise.types import Selector, TextToImage
+
+HALF_SCALE = 4096.0  # keeps small gradients of a float16 model from vanishing
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optimiser:
+    """AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101, algorithm 2) at a constant rate.
+
+    lr: learning rate. betas, eps: Adam's. weight_decay: 0, since what decays ends in the deltas.
+    clip: the largest norm of all gradients together; None for any.
+    ema: decay of a moving average of the values, which is then what the deltas are taken from.
+    """
+
+    lr: float
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+    clip: float | None = 1.0
+    ema: float | None = None
+
+    def __post_init__(self) -> None:
+        if not self.lr > 0:
+            raise BadSetting(f"expected lr > 0, got {self.lr}")
+        if self.clip is not None and not self.clip > 0:
+            raise BadSetting(f"expected clip > 0 or none, got {self.clip}")
+        if self.ema is not None and not 0 <= self.ema < 1:
+            raise BadSetting(f"expected ema in [0, 1) or none, got {self.ema}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draw:
+    """What a term may draw at one step; another seed, term or step is other numbers."""
+
+    seed: int
+    term: str
+    step: int
+
+    @property
+    def generator(self) -> torch.Generator:
+        """A fresh generator on the CPU: the same numbers whenever it is asked for."""
+        return generator("fine-tune", self.seed, self.term, self.step)
+
+    def rows(self, n: int, batch: int) -> Tensor:
+        """Which of n examples come now, int64 (batch,): each once, in a new order, then again."""
+        places = range(self.step * batch, (self.step + 1) * batch)
+        orders = {
+            epoch: torch.randperm(n, generator=generator("rows", self.seed, self.term, epoch))
+            for epoch in {place // n for place in places}
+        }
+        return torch.stack([orders[place // n][place % n] for place in places])
+
+
+Loss = Callable[[Draw], Tensor]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Term:
+    """A part of what is minimised. loss: a scalar, in fp32; weight: its factor in the sum."""
+
+    loss: Loss
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Tuned:
+    """What a fine-tune comes to.
+
+    encoded: by how much each selected weight moved, fp32, on the CPU, by canonical name: dense, or
+        low rank where that is what was trained. curves: each term's loss before each step.
+    """
+
+    encoded: Mapping[str, Encoded]
+    curves: Mapping[str, tuple[float, ...]]
+
+    @property
+    def deltas(self) -> Mapping[str, Tensor]:
+        """The deltas as dense tensors, each made when it is asked for."""
+        return Decoded(self.encoded)
+
+    def record(self) -> dict[str, Any]:
+        """The curves as JSON values."""
+        return {"curves": {name: list(curve) for name, curve in self.curves.items()}}
+
+    def artefact(self) -> Artefact:
+        """To be kept in a stage."""
+        tensors = {f"{n}#{s}": part for n, d in self.encoded.items() for s, part in d.parts.items()}
+        shapes = {name: list(delta.shape) for name, delta in self.encoded.items()}
+        return Artefact(tensors=tensors, record={**self.record(), "shapes": shapes})
+
+    @staticmethod
+    def of(done: Artefact) -> Tuned:
+        """From a finished stage."""
+        parts: dict[str, dict[str, Tensor]] = {name: {} for name in done.record["shapes"]}
+        for full, part in done.tensors.items():
+            name, _, suffix = full.partition("#")
+            parts[name][suffix] = part
+        shapes = {name: tuple(shape) for name, shape in done.record["shapes"].items()}
+        return Tuned(
+            encoded={name: decode(own, shapes[name]) for name, own in parts.items()},
+            curves={name: tuple(curve) for name, curve in done.record["curves"].items()},
+        )
+
+
+def finetune(
+    model: TextToImage,
+    selector: Selector,
+    terms: Mapping[str, Term],
+    *,
+    steps: int,
+    optimiser: Optimiser,
+    seed: int = 0,
+    parametrisation: Parametrisation | None = None,
+    mask: Mapping[str, Tensor] | None = None,
+    accumulate: int = 1,
+    progress: Progress | None = None,
+    stage: Stage | None = None,
+) -> Tuned:
+    """Minimise the sum of the terms over the selected weights; the model is left as it was.
+
+    parametrisation: `Full` unless given. mask: by name of a weight, factors on its gradient, such
+        as a saliency's zeros and ones; with it, and `Full`, what is not named stays.
+    accumulate: draws a step, for batches that do not fit the memory at once.
+    stage: where to go on from, and to keep the result; its key must hold all that the terms depend
+        on.
+
+    Raises:
+        BadSetting: fewer than one step, or no term. UnknownName: a selector that means no weight.
+        NumericalError: a loss or gradient is not finite; nothing of the run is kept then but its
+            last checkpoint.
+    """
+    if steps < 1 or accumulate < 1:
+        raise BadSetting(f"expected steps and accumulate >= 1, got {steps} and {accumulate}")
+    if not terms:
+        raise BadSetting("expected at least one term to minimise, got none")
+    if stage is not None and (done := stage.load()) is not None:
+        return Tuned.of(done)
+    with torch.enable_grad(), model.trainable(selector) as live, for_gradients(model):
+        if not live:
+            raise BadSetting(f"expected a selector of at least one weight, got {selector!r}")
+        if mask is not None:
+            if strange := sorted(set(mask) - set(live)):
+                raise unknown("selected weight", strange[0], live)
+            live = {name: weight for name, weight in live.items() if name in mask}
+        variables = (parametrisation or Full()).begin(live, seed)
+        half = any(weight.dtype == torch.float16 for weight in live.values())
+        run = _Run(variables, optimiser, scale=HALF_SCALE if half else 1.0)
+        run.restore(stage.resume() if stage is not None else None)
+        _train(run, live, terms, steps, seed, mask or {}, accumulate, progress or SILENT, stage)
+        tuned = Tuned(
+            encoded=variables.deltas(run.averages or variables.values),
+            curves={name: tuple(run.curves[name]) for name in terms},
+        )
+    if stage is None:
+        return tuned
+    kept = tuned.artefact()
+    return Tuned.of(stage.finish(kept.tensors, kept.record))
+
+
+@dataclass
+class _Run:
+    """What a run must remember between steps."""
+
+    variables: Variables
+    settings: Optimiser
+    scale: float
+    step: int = 0
+    curves: dict[str, list[float]] = field(default_factory=dict)
+    averages: dict[str, Tensor] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        values = self.variables.values
+        s = self.settings
+        places = {value.device.type for value in values.values()}
+        self.adam = torch.optim.AdamW(
+            list(values.values()),
+            lr=s.lr,
+            betas=s.betas,
+            eps=s.eps,
+            weight_decay=s.weight_decay,
+            fused=True if places <= {"cpu", "cuda"} else None,  # many small tensors: 10 times less
+        )
+        if s.ema is not None:
+            self.averages = {name: v.detach().clone() for name, v in values.items()}
+
+    def advance(self, losses: Mapping[str, float]) -> None:
+        """Take a step along the values' gradients."""
+        self.adam.step()
+        self.adam.zero_grad(set_to_none=True)
+        self.variables.push()
+        if self.settings.ema is not None:
+            with torch.no_grad():
+                for name, average in self.averages.items():
+                    average.lerp_(self.variables.values[name], 1 - self.settings.ema)
+        for name, loss in losses.items():
+            self.curves.setdefault(name, []).append(loss)
+        self.step += 1
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        tensors = {f"average/{name}": average for name, average in self.averages.items()}
+        for name, value in self.variables.values.items():
+            tensors[f"value/{name}"] = value.detach()
+            for key, moment in self.adam.state[value].items():
+                tensors[f"{key}/{name}"] = moment
+        return tensors, {"step": self.step, "scale": self.scale, "curves": self.curves}
+
+    def restore(self, begun: Artefact | None) -> None:
+        if begun is None:
+            return
+        self.step, self.scale = begun.record["step"], begun.record["scale"]
+        self.curves = {name: list(curve) for name, curve in begun.record["curves"].items()}
+        with torch.no_grad():
+            for name, value in self.variables.values.items():
+                value.copy_(begun.tensors[f"value/{name}"])
+                if f"step/{name}" in begun.tensors:  # a value without gradients has no moments
+                    self.adam.state[value] = {
+                        "step": begun.tensors[f"step/{name}"].to(value.device),
+                        "exp_avg": begun.tensors[f"exp_avg/{name}"].to(value.device),
+                        "exp_avg_sq": begun.tensors[f"exp_avg_sq/{name}"].to(value.device),
+                    }
+                if name in self.averages:
+                    self.averages[name].copy_(begun.tensors[f"average/{name}"])
+        self.variables.push()
+
+
+def _train(
+    run: _Run,
+    live: Mapping[str, Tensor],
+    terms: Mapping[str, Term],
+    steps: int,
+    seed: int,
+    mask: Mapping[str, Tensor],
+    accumulate: int,
+    progress: Progress,
+    kept: Stage | None,
+) -> None:
+    seed = seed_of("fine-tune", seed)
+    masks = {name: m.to(live[name].device, live[name].dtype) for name, m in mask.items()}
+    with stage(progress, "fine-tune", steps):
+        progress.advance(run.step)
+        while run.step < steps:
+            losses = _gradients(run, terms, steps, seed, accumulate)
+            for name, factor in masks.items():
+                if (gradient := live[name].grad) is not None:
+                    gradient.mul_(factor)
+            run.variables.pull(run.scale)
+            norm = _clip(run)
+            if math.isfinite(norm):
+                run.advance(losses)
+                progress.advance()
+                if kept is not None:
+                    kept.checkpoint(run.state)
+            elif run.scale > 1:
+                run.scale /= 2  # the scaled gradient overflowed: the same step once more
+                run.adam.zero_grad(set_to_none=True)
+            else:
+                raise _diverged("the gradient's norm", norm, run, steps)
+
+
+def _gradients(
+    run: _Run, terms: Mapping[str, Term], steps: int, seed: int, accumulate: int
+) -> dict[str, float]:
+    """Add up the gradients in the live weights, term by term, so that one graph lives at a time."""
+    losses = dict.fromkeys(terms, 0.0)
+    for name, term in terms.items():
+        for part in range(accumulate):
+            draw = Draw(seed=seed, term=name, step=run.step * accumulate + part)
+            loss = term.loss(draw)
+            losses[name] += float(loss.detach()) / accumulate
+            if not math.isfinite(losses[name]):
+                raise _diverged(f"the loss {name!r}", losses[name], run, steps)
+            factor = term.weight * run.scale / accumulate
+            (factor * loss).backward()  # type: ignore[no-untyped-call]
+    return losses
+
+
+def _clip(run: _Run) -> float:
+    """Bound the norm of all gradients; the norm before that."""
+    values = list(run.variables.values.values())
+    limit = math.inf if run.settings.clip is None else run.settings.clip
+    return float(torch.nn.utils.clip_grad_norm_(values, limit))
+
+
+def _diverged(what: str, value: float, run: _Run, steps: int) -> NumericalError:
+    return NumericalError(
+        f"{what} became {value} at step {run.step + 1} of {steps} of the fine-tune; lower lr (it "
+        f"is {run.settings.lr:g}), or load the model in float32 if it is in half precision"
+    )
