@@ -1,0 +1,213 @@
+"""What every eraser shares: its budgets, its settings by model, and the way from run to Edit."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Literal, Self, final, get_args
+
+from torch import Tensor
+
+from excise.edit import Edit, Encoded, Recipe
+from excise.errors import BadConcept, BadSetting, suggest
+from excise.primitives.data import Pictures, Split, concept_pictures
+from excise.progress import SILENT
+from excise.settings import build, recipe
+from excise.store import Artefact, Stage, Stages
+from excise.store.files import Json
+from excise.types import Concept, Hook, Judge, Progress, TextToImage
+
+Budget = Literal["quick", "standard", "thorough"]
+BUDGETS: Mapping[Budget, float] = {"quick": 0.25, "standard": 1.0, "thorough": 2.0}
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Work:
+    """One run: what an eraser is given.
+
+    key: the JSON value of all that its stages depend on.
+    """
+
+    model: TextToImage
+    concepts: tuple[Concept, ...]
+    seed: int
+    judge: Judge | None
+    progress: Progress
+    stages: Stages | None = None
+    key: Json = None
+
+    def stage(self, name: str) -> Stage | None:
+        """A stage of this run to resume from and to keep a result in; None without a folder."""
+        return None if self.stages is None else self.stages.stage(name, self.key)
+
+    def kept(self, name: str, compute: Callable[[], tuple[Mapping[str, Tensor], Json]]) -> Artefact:
+        """What the stage ``name`` has kept; computed, and kept if there is a folder, otherwise."""
+        stage = self.stage(name)
+        if stage is not None:
+            return stage.get(compute)
+        tensors, record = compute()
+        return Artefact(tensors=tensors, record=record)
+
+    def pictures(
+        self, n: int, split: Split, contexts: Sequence[str] = ("{}",)
+    ) -> tuple[Pictures, ...]:
+        """``n`` pictures of each concept, drawn once; see `concept_pictures`."""
+        found = []
+        for i, concept in enumerate(self.concepts):
+
+            def draw(concept: Concept = concept) -> tuple[Mapping[str, Tensor], Json]:
+                made = concept_pictures(
+                    self.model,
+                    concept,
+                    n,
+                    split=split,
+                    seed=self.seed,
+                    contexts=contexts,
+                    progress=self.progress,
+                )
+                return {"latents": made.latents}, made.record()
+
+            kept = self.kept(f"pictures-{split}-{i}", draw)
+            found.append(Pictures.of(kept.tensors["latents"], kept.record))
+        return tuple(found)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Change:
+    """What a method finds: deltas, hooks or both.
+
+    record: JSON values for the report (curves, where pictures came from, what was chosen).
+    tensors: what belongs to the record, by name, such as the inputs that were found on the way.
+    verified: a judge has seen that the concept is gone.
+    """
+
+    deltas: Mapping[str, Tensor | Encoded] = field(default_factory=dict)
+    hooks: Sequence[Hook] = ()
+    record: Mapping[str, Any] = field(default_factory=dict)
+    tensors: Mapping[str, Tensor] = field(default_factory=dict)
+    verified: bool = False
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Erased:
+    """An edit, and beside it what must not be released with it: how it was found, and its costs."""
+
+    edit: Edit
+    record: Mapping[str, Any]
+    tensors: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Eraser(ABC):
+    """A method: a frozen dataclass whose fields are its hyperparameters.
+
+    A subclass says ``name`` (its file's), ``paper``, and how to find a `Change`.
+
+    scaled: the fields that a budget multiplies. measured: settings for models other than those of
+    the paper, by family or by the model's name, the name's last; see `fitted`.
+    """
+
+    name: ClassVar[str]
+    paper: ClassVar[str]
+    scaled: ClassVar[tuple[str, ...]] = ("steps",)
+    measured: ClassVar[Mapping[str, Mapping[str, object]]] = {}
+
+    @abstractmethod
+    def change(self, work: Work) -> Change:
+        """Find the change; the model is to be left as it was."""
+
+    @final
+    def run(
+        self,
+        model: TextToImage,
+        concepts: Concept | Sequence[Concept],
+        *,
+        seed: int = 0,
+        judge: Judge | None = None,
+        progress: Progress | None = None,
+        stages: Stages | None = None,
+    ) -> Edit:
+        """The edit that takes the concepts out of the model, which is left as it was.
+
+        stages: where to keep what is found on the way, and to go on from after a kill.
+
+        Raises:
+            BadConcept: no concept, or two of one name.
+        """
+        return self.erase(
+            model, concepts, seed=seed, judge=judge, progress=progress, stages=stages
+        ).edit
+
+    @final
+    def erase(
+        self,
+        model: TextToImage,
+        concepts: Concept | Sequence[Concept],
+        *,
+        seed: int = 0,
+        judge: Judge | None = None,
+        progress: Progress | None = None,
+        stages: Stages | None = None,
+    ) -> Erased:
+        """As `run`, with the record of how the edit was found."""
+        wanted = (concepts,) if isinstance(concepts, Concept) else tuple(concepts)
+        names = [concept.name for concept in wanted]
+        if not names or len(set(names)) < len(names):
+            raise BadConcept(f"expected one or more concepts of different names, got {names}")
+        work = Work(
+            model=model,
+            concepts=wanted,
+            seed=seed,
+            judge=judge,
+            progress=progress or SILENT,
+            stages=stages,
+            key=None if stages is None else self._key(model, wanted, seed),
+        )
+        before = model.costs
+        found = self.change(work)
+        edit = Edit.of(
+            model,
+            found.deltas,
+            found.hooks,
+            recipe=Recipe.of(self, wanted, seed=seed, verified=found.verified),
+        )
+        record = {**found.record, "costs": (model.costs - before).to_json()}
+        return Erased(edit=edit, record=record, tensors=found.tensors)
+
+    @classmethod
+    def fitted(cls, model: TextToImage, settings: Mapping[str, object] | None = None) -> Self:
+        """The method with the settings measured for this model, under those that are given.
+
+        The plain constructor has the paper's settings, whatever the model.
+        """
+        own = {**cls.measured.get(model.family, {}), **cls.measured.get(model.name, {})}
+        given = {name.replace("-", "_"): value for name, value in (settings or {}).items()}
+        return build(cls, {**own, **given})
+
+    def at(self, budget: Budget) -> Self:
+        """The same method with a quarter of the steps (quick), all (standard), or twice as many."""
+        if budget not in BUDGETS:
+            raise BadSetting(
+                f"expected a budget among {get_args(Budget)}, got {budget!r}: "
+                f"{suggest(str(budget), BUDGETS)}"
+            )
+        factor = BUDGETS[budget]
+        return replace(
+            self, **{name: max(1, round(getattr(self, name) * factor)) for name in self.scaled}
+        )
+
+    def _positive(self, *names: str) -> None:
+        for name in names:
+            if not getattr(self, name) > 0:
+                raise BadSetting(f"{self.name}: expected {name} > 0, got {getattr(self, name)}")
+
+    def _key(self, model: TextToImage, concepts: Sequence[Concept], seed: int) -> Json:
+        return {
+            "method": self.name,
+            "settings": recipe(self),
+            "concepts": [concept.to_json() for concept in concepts],
+            "seed": seed,
+            "model": model.fingerprint(),
+            "edits": list(model.edits),
+        }

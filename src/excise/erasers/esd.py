@@ -1,0 +1,132 @@
+"""ESD: train the model, on the concept's prompts, towards what it says elsewhere minus the concept.
+
+Gandikota et al. 2023, "Erasing Concepts from Diffusion Models" (arXiv:2303.07345), section 4.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal, get_args
+
+from torch import Tensor
+
+from excise.erasers.base import Change, Eraser, Work
+from excise.errors import BadSetting
+from excise.primitives.data import empty, spread
+from excise.primitives.finetune import Optimiser, Term, finetune
+from excise.primitives.points import Points, answers, on_the_way, towards
+from excise.rng import seed_of
+from excise.types import Condition, Prompt, Request
+
+Variant = Literal["auto", "x", "x_strict", "u", "all"]
+
+SELECTORS: Mapping[str, str] = {
+    "x": "cross_attention",
+    "x_strict": "cross_attention_kv",
+    "u": "not_cross_attention",
+    "all": "denoiser",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ESD(Eraser):
+    """Erased Stable Diffusion.
+
+    The target, at x on the way of the model's own sampler (section 4), is
+    ``p(c_from) - eta [p(c) - p(null)]`` in the base's predictions p. Its weights sum to one, so it
+    holds for noise, v and flow prediction alike. The paper writes it from p(null): with
+    ``erase_from`` left out, its eta is one less than this one.
+
+    variant: which weights are trained: cross-attention (``x``), only its keys and values
+        (``x_strict``), everything else (``u``), or ``all``; ``auto`` is x for styles and u for
+        the rest, as the paper does.
+    erase_from: the prompt that the concept is erased from, instead of its own.
+    steps, batch, lr: of the fine-tune. eta: strength of the erasure.
+    trajectories: pictures whose way is walked; each lends as many of its steps as are needed.
+    sampling_steps, guidance: of these walks.
+    """
+
+    name: ClassVar[str] = "esd"
+    paper: ClassVar[str] = "arXiv:2303.07345"
+    measured: ClassVar[Mapping[str, Mapping[str, object]]] = {
+        "sdxl": {"eta": 1.0, "guidance": 2.0, "lr": 1e-5},  # the authors' own
+    }
+
+    variant: Variant = "auto"
+    erase_from: str | None = None
+    steps: int = 200
+    batch: int = 1
+    lr: float = 5e-5
+    eta: float = 2.0
+    trajectories: int = 50
+    sampling_steps: int = 50
+    guidance: float = 3.0
+
+    def __post_init__(self) -> None:
+        self._positive("steps", "batch", "lr", "eta", "trajectories", "sampling_steps")
+        if self.variant not in get_args(Variant):
+            raise BadSetting(
+                f"{self.name}: expected variant among {get_args(Variant)}, got {self.variant!r}"
+            )
+
+    def change(self, work: Work) -> Change:
+        """Walk, ask the base, train."""
+        prompts = self._prompts(work)
+        kept = work.kept("esd-targets", lambda: (self._targets(work, prompts), None))
+        points = Points(**{name: kept.tensors[name] for name in ("x", "u", "row")})
+        erase = towards(
+            work.model,
+            points,
+            self._trained(work, prompts),
+            kept.tensors["target"],
+            batch=self.batch,
+        )
+        variant = self.resolved(work)
+        tuned = finetune(
+            work.model,
+            SELECTORS[variant],
+            {"erase": Term(loss=erase)},
+            steps=self.steps,
+            optimiser=Optimiser(lr=self.lr),
+            seed=work.seed,
+            progress=work.progress,
+            stage=work.stage("esd-finetune"),
+        )
+        record = {"variant": variant, "prompts": [p.text for p in prompts], "points": len(points)}
+        return Change(deltas=tuned.encoded, record={**tuned.record(), **record})
+
+    def resolved(self, work: Work) -> Variant:
+        """The variant, decided."""
+        if self.variant != "auto":
+            return self.variant
+        return "x" if all(concept.kind == "style" for concept in work.concepts) else "u"
+
+    def _prompts(self, work: Work) -> tuple[Prompt, ...]:
+        """One a walk: every concept's names and templates evenly, the concepts in turn."""
+        share = math.ceil(self.trajectories / len(work.concepts))
+        each = [spread(c, share, seed=work.seed, split="esd") for c in work.concepts]
+        return tuple(prompt for row in zip(*each, strict=True) for prompt in row)
+
+    def _trained(self, work: Work, prompts: tuple[Prompt, ...]) -> Condition:
+        """c_from: one row, or a row a walk."""
+        return work.model.encode(prompts if self.erase_from is None else self.erase_from)
+
+    def _targets(self, work: Work, prompts: tuple[Prompt, ...]) -> dict[str, Tensor]:
+        """The points, and the base's mixture there."""
+        model, told = work.model, work.progress
+        request = Request(
+            prompts=prompts if self.erase_from is None else Prompt.of(self.erase_from),
+            seeds=tuple(seed_of("esd", work.seed, i) for i in range(len(prompts))),
+            steps=self.sampling_steps,
+            guidance=self.guidance,
+        )
+        keep = math.ceil(self.steps * self.batch / len(prompts))
+        points = on_the_way(model, request, keep, seed=work.seed, progress=told)
+        concept = answers(model, points, model.encode(prompts), progress=told)
+        null = answers(model, points, empty(model), progress=told)
+        start = concept
+        if self.erase_from is not None:
+            start = answers(model, points, model.encode(self.erase_from), progress=told)
+        return {**points.tensors(), "target": start - self.eta * (concept - null)}

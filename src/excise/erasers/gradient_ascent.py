@@ -1,0 +1,118 @@
+"""Gradient ascent: explain the concept's pictures worse, the natural rival of a task vector.
+
+The baseline that Ilharco et al. 2023, "Editing Models with Task Arithmetic" (arXiv:2212.04089,
+section 3) set beside the negated task vector. A task vector descends on the concept's pictures and
+turns the result round; this ascends on the same pictures, in the same batches, as many steps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+
+from excise.erasers.base import Change, Eraser, Work
+from excise.errors import BadSetting
+from excise.primitives.data import empty, kept_prompts
+from excise.primitives.denoising import Weighting
+from excise.primitives.finetune import Draw, Loss, Optimiser, Term, finetune
+from excise.primitives.losses import mean, one_caption, own_captions, picture_errors
+from excise.primitives.points import Points, answers, on_the_way, towards
+from excise.rng import seed_of
+from excise.types import Prompt, Request, Selector, TextToImage
+
+PROBES = 8  # batches that measure the base's own loss
+
+
+@dataclass(frozen=True, kw_only=True)
+class GradientAscent(Eraser):
+    """Ascend the denoising loss on pictures of the concept.
+
+    selector: which weights move. pictures: how many, of each concept. captions: the ``empty``
+        prompt or each picture's ``own``.
+    steps, batch, lr, weighting: of the fine-tune.
+    ceiling: a picture counts no more once its loss is this many times the base's mean; the loss
+        has no upper bound of its own. None lets it rise.
+    retain: weight of holding the base's predictions for neighbours, anchors and the empty prompt;
+        0 leaves that out. retain_walks: pictures on whose way it is held.
+    contexts: sentences around the prompts that the pictures are drawn from.
+    """
+
+    name: ClassVar[str] = "gradient_ascent"
+    paper: ClassVar[str] = "arXiv:2212.04089"
+
+    selector: str | tuple[str, ...] = "denoiser"
+    pictures: int = 200
+    captions: Literal["empty", "own"] = "empty"
+    steps: int = 200
+    batch: int = 16
+    lr: float = 1e-5
+    weighting: Weighting = "uniform"
+    ceiling: float | None = None
+    retain: float = 0.0
+    retain_walks: int = 32
+    contexts: tuple[str, ...] = ("{}",)
+
+    def __post_init__(self) -> None:
+        self._positive("pictures", "steps", "batch", "lr", "retain_walks")
+        if self.ceiling is not None and not self.ceiling > 1:
+            raise BadSetting(f"{self.name}: expected ceiling > 1 or none, got {self.ceiling}")
+        if self.retain < 0:
+            raise BadSetting(f"{self.name}: expected retain >= 0, got {self.retain}")
+
+    def change(self, work: Work) -> Change:
+        """Draw, ascend."""
+        sets = work.pictures(self.pictures, "tau", self.contexts)
+        errors = self._errors(work.model, torch.cat([s.latents for s in sets]),
+                              tuple(p for s in sets for p in s.prompts))  # fmt: skip
+        ceiling = None
+        if self.ceiling is not None:
+            ceiling = self.ceiling * _base_loss(errors, work.seed)
+        terms = {"concept": Term(loss=mean(errors, sign=-1.0, ceiling=ceiling))}
+        if self.retain:
+            terms["retain"] = Term(loss=self._retain(work), weight=self.retain)
+        selector: Selector = self.selector
+        tuned = finetune(
+            work.model,
+            selector,
+            terms,
+            steps=self.steps,
+            optimiser=Optimiser(lr=self.lr),
+            seed=work.seed,
+            progress=work.progress,
+            stage=work.stage("gradient-ascent"),
+        )
+        record = {"pictures": [s.record() for s in sets], "ceiling": ceiling}
+        return Change(deltas=tuned.encoded, record={**tuned.record(), **record})
+
+    def _errors(
+        self, model: TextToImage, latents: torch.Tensor, prompts: tuple[Prompt, ...]
+    ) -> Loss:
+        caption = one_caption(empty(model))
+        if self.captions == "own":
+            caption = own_captions(model.encode(prompts))
+        return picture_errors(model, latents, caption, batch=self.batch, weighting=self.weighting)
+
+    def _retain(self, work: Work) -> Loss:
+        model, prompts = work.model, kept_prompts(work.concepts)
+        walked = tuple(prompts[i % len(prompts)] for i in range(self.retain_walks))
+        conditions = model.encode(walked)
+
+        def bank() -> tuple[dict[str, torch.Tensor], None]:
+            seeds = tuple(seed_of("retain", work.seed, i) for i in range(len(walked)))
+            request = Request(prompts=walked, seeds=seeds)
+            points = on_the_way(model, request, 8, seed=work.seed, progress=work.progress)
+            target = answers(model, points, conditions, progress=work.progress)
+            return {**points.tensors(), "target": target}, None
+
+        kept = work.kept("retain", bank).tensors
+        points = Points(**{name: kept[name] for name in ("x", "u", "row")})
+        return towards(model, points, conditions, kept["target"], batch=self.batch)
+
+
+@torch.no_grad()
+def _base_loss(errors: Loss, seed: int) -> float:
+    """The unedited model's mean loss on the pictures."""
+    draws = [Draw(seed=seed, term="base", step=i) for i in range(PROBES)]
+    return float(torch.stack([errors(draw).mean() for draw in draws]).mean())
