@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -131,6 +132,8 @@ TAILS = (
     "like a {f}",
 )
 
+ARTICLES = ("a", "a", "a", "the", "one", "my", "")
+
 # Pictures that the U-Net is shown again and again with one caption each, word for word: (caption,
 # scene seed).
 MEMORISED: tuple[tuple[str, int], ...] = (
@@ -159,21 +162,26 @@ def known_words() -> tuple[str, ...]:
     return tuple(sorted(word for word in words if word.isalpha() or word == ","))
 
 
+def _pick(rng: np.random.Generator, words: Sequence[str]) -> str:
+    # `rng.choice` would turn the words into an array each time, which costs more than a step's text.
+    return words[int(rng.integers(len(words)))]
+
+
 def name_of(label: str, rng: np.random.Generator) -> str:
     """The label's own word, often; a synonym or, rarely, a misspelling else."""
     draw = rng.random()
     if draw < 0.04 and label in MISSPELLINGS:
-        return str(rng.choice(MISSPELLINGS[label]))
+        return _pick(rng, MISSPELLINGS[label])
     if draw < 0.40:
-        return str(rng.choice(SYNONYMS[label]))
+        return _pick(rng, SYNONYMS[label])
     return label
 
 
 def _noun(label: str, rng: np.random.Generator) -> str:
     words = [name_of(label, rng)]
     if rng.random() < 0.25:
-        words.insert(0, str(rng.choice(fillers())))
-    article = str(rng.choice(("a", "a", "a", "the", "one", "my", "")))
+        words.insert(0, _pick(rng, fillers()))
+    article = _pick(rng, ARTICLES)
     if article == "a" and words[0][0] in "aeiou":
         article = "an"
     return " ".join(filter(None, (article, *words)))
@@ -184,18 +192,18 @@ def caption(scene: Scene, rng: np.random.Generator) -> str:
     nouns = [_noun(label, rng) for label in scene.labels]
     if len(nouns) == 2:
         order = rng.permutation(2)
-        pair = str(rng.choice(PAIRS))
+        pair = _pick(rng, PAIRS)
         noun = pair.format(m=nouns[int(order[0])], n=nouns[int(order[1])])
     else:
         noun = nouns[0]
     if scene.style != "plain":
-        text = str(rng.choice(STYLED)).format(s=name_of(scene.style, rng), n=noun)
+        text = _pick(rng, STYLED).format(s=name_of(scene.style, rng), n=noun)
     elif rng.random() < 0.1:
-        text = str(rng.choice(STYLED)).format(s="plain", n=noun)
+        text = _pick(rng, STYLED).format(s="plain", n=noun)
     else:
-        text = str(rng.choice(PLAIN)).format(n=noun)
+        text = _pick(rng, PLAIN).format(n=noun)
     if rng.random() < 0.45:
-        text += " " + str(rng.choice(GROUND)).format(b=scene.background)
+        text += " " + _pick(rng, GROUND).format(b=scene.background)
     if rng.random() < 0.15:
-        text += " " + str(rng.choice(TAILS)).format(f=rng.choice(fillers()))
+        text += " " + _pick(rng, TAILS).format(f=_pick(rng, fillers()))
     return text
