@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests import tiny
 from tests.trained import World, world
 from torch import Tensor
 
 from excise.errors import BadFile, BadSetting, Interrupted, NumericalError, UserError
+from excise.models.load import of_pipeline
 from excise.primitives.carrying import carry, replay
 from excise.primitives.denoising import Bank, concept_loss
 from excise.primitives.inversion import Inversion, Inverter
@@ -251,3 +253,19 @@ def test_what_cannot_be_searched_is_refused(w: World) -> None:
         QUICK.run(w.model, latents, restarts=0)
     with pytest.raises(NumericalError, match="step 1 of 30"):
         QUICK.run(w.model, latents * float("nan"))
+
+
+@pytest.mark.parametrize("family", ["sdxl", "sd3"])
+def test_families_with_several_encoders_are_searched_in_every_space(family: str) -> None:
+    model = of_pipeline(tiny.FAMILIES[family](), family)
+    latents = torch.randn(2, *model.latent_shape, generator=torch.Generator().manual_seed(0))
+    spaces: tuple[Name, ...] = ("token", "condition", "step_condition")
+    for space in spaces:
+        found = Inverter(
+            space=space, steps=2, samples=2, warmup=0, bands=2, bank=2, weighting="min_snr"
+        ).run(model, latents, restarts=2)
+        assert found.losses.isfinite().all()
+        expected = {"hidden", "pooled"} if space != "token" else set(model.encoders)
+        assert set(found.values) == expected
+        drawn = model.generate(replace(found.request(model, 1), steps=2, guidance=3.0))
+        assert drawn.pictures.shape == (1, 3, *model.picture_size)

@@ -1,0 +1,228 @@
+"""What every attack shares, and the part that is not the attack's: drawing again, and judging.
+
+An attack is one file here, or an entry point ``excise.attacks`` of your own package: a frozen,
+keyword-only dataclass that inherits `Attack`, names its paper and what it needs, and writes
+``search``. It proposes; it never sees the judge, nor the pictures that count.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal, Self, get_args
+
+import torch
+from torch import Tensor
+
+from excise.attacks.result import AttackResult
+from excise.errors import BadSetting, UserError, suggest
+from excise.primitives.denoising import Bank, concept_loss
+from excise.progress import SILENT, stage
+from excise.rng import seed_of
+from excise.settings import build, recipe
+from excise.types import Concept, Costs, Judge, Progress, Prompt, Request, TextToImage
+
+Budget = Literal["quick", "standard", "thorough"]
+
+Need = Literal[
+    "prompts", "feedback", "sampler", "start", "embeddings", "gradients", "pictures", "base",
+    "weights",
+]  # fmt: skip
+"""What an attacker must be able to do or have, from the least to the most: write prompts (and pick
+seeds); learn whether a picture shows the concept; set guidance, steps, negative prompts; start from
+a picture; hand over vectors in the place of words; differentiate through the model; own pictures of
+the concept; own the unedited model; change weights."""
+
+Search = Generator[tuple[Request, ...], tuple[bool, ...], None]
+
+__all__ = ["Attack", "AttackResult", "Budget", "Need", "Search", "companion_loss", "run_attack"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attack(ABC):
+    """A search for an input: a frozen dataclass whose fields are its hyperparameters.
+
+    needs: the threat model. independent: what is yielded at one time does not depend on what came
+    before, but for the restart's number, so that success at any number of restarts up to the
+    pool's can be told from one run. chooses: whether the attacker picks one restart for each
+    prompt, or one for all. budgets: the fields that a budget sets. measured: settings for models
+    other than the paper's, by family or name.
+    """
+
+    name: ClassVar[str]
+    paper: ClassVar[str]
+    needs: ClassVar[frozenset[Need]]
+    independent: ClassVar[bool] = True
+    chooses: ClassVar[Literal["prompt", "restart"]] = "prompt"
+    budgets: ClassVar[Mapping[Budget, Mapping[str, object]]] = {}
+    measured: ClassVar[Mapping[str, Mapping[str, object]]] = {}
+
+    @abstractmethod
+    def search(
+        self,
+        model: TextToImage,
+        concepts: tuple[Concept, ...],
+        prompts: tuple[Prompt, ...],
+        *,
+        base: TextToImage | None = None,
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> Search:
+        """Yield one candidate a prompt, as often as there are restarts; is sent which fell.
+
+        A candidate is a request for one picture. Its seed only says which noise it is compared on:
+        two candidates for one prompt that have the same seed are drawn on the same noise.
+        """
+
+    def at(self, budget: Budget) -> Self:
+        """The same attack with what a budget allows."""
+        if budget not in get_args(Budget):
+            raise BadSetting(
+                f"expected a budget among {get_args(Budget)}, got {budget!r}: "
+                f"{suggest(str(budget), get_args(Budget))}"
+            )
+        changed: dict[str, Any] = dict(self.budgets.get(budget, {}))
+        return replace(self, **changed)
+
+    @classmethod
+    def fitted(cls, model: TextToImage, settings: Mapping[str, object] | None = None) -> Self:
+        """The attack with the settings measured for this model, under those that are given."""
+        own = {**cls.measured.get(model.family, {}), **cls.measured.get(model.name, {})}
+        given = {name.replace("-", "_"): value for name, value in (settings or {}).items()}
+        return build(cls, {**own, **given})
+
+
+def run_attack(
+    attack: Attack,
+    model: TextToImage,
+    concept: Concept,
+    prompts: Sequence[str | Prompt],
+    judge: Judge,
+    *,
+    select_seeds: Sequence[int],
+    score_seeds: Sequence[int],
+    base: TextToImage | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> AttackResult:
+    """Run a search, draw every candidate again, and let the judge decide.
+
+    Each candidate is drawn on the select seeds, by which restarts are ranked and of which the
+    search is told (a prompt fell if half of them or more show the concept), and on the score
+    seeds, which alone count and of which the search learns nothing. A search that is not
+    independent is scored with what it chose only. Noise is shared by all models and attacks that
+    are run on the same prompts and seeds, and differs between prompts.
+
+    Raises:
+        UserError: no prompts; no seeds, or a seed in both sets; a candidate that is not one
+            request for one picture a prompt; a search without candidates.
+    """
+    texts = Prompt.of(tuple(prompts))
+    if not texts or not select_seeds or not score_seeds or {*select_seeds} & {*score_seeds}:
+        raise UserError(
+            "expected prompts, and select and score seeds that have none in common, got "
+            f"{len(texts)} prompts, {list(select_seeds)} and {list(score_seeds)}"
+        )
+    jury = _Jury(model, concept, judge)
+    rounds: list[tuple[Request, ...]] = []
+    select: list[Tensor] = []  # (P, S) each
+    score: list[Tensor] = []  # (P, T) each
+    spent = Costs()
+    fell: tuple[bool, ...] | None = None
+    with stage(progress or SILENT, f"attack {attack.name}", unit="restart") as shown:
+        hunt = attack.search(
+            model, (concept,), texts, base=base, seed=seed, progress=progress or SILENT
+        )
+        while True:
+            before = model.costs
+            try:
+                found = next(hunt) if fell is None else hunt.send(fell)
+            except StopIteration:
+                break
+            finally:
+                spent = spent + (model.costs - before)
+            _check(attack, found, len(texts))
+            rounds.append(found)
+            select.append(jury.values(found, select_seeds))
+            if attack.independent:
+                score.append(jury.values(found, score_seeds))
+            hits = (select[-1] >= jury.threshold).float().mean(dim=1)  # (P, S) -> (P,)
+            fell = tuple(bool(rate >= 0.5) for rate in hits)
+            shown.advance()
+        if not rounds:
+            raise UserError(f"expected a candidate from the attack {attack.name}, got none")
+        result = AttackResult(
+            attack=attack.name,
+            settings=recipe(attack),
+            chooses=attack.chooses,
+            independent=attack.independent,
+            concept=concept.name,
+            judge=jury.name,
+            threshold=jury.threshold,
+            prompts=tuple(prompt.text for prompt in texts),
+            requests=tuple(rounds),
+            select_seeds=tuple(select_seeds),
+            score_seeds=tuple(score_seeds),
+            seed=seed,
+            select=torch.stack(select),
+            score=torch.stack(score)
+            if score
+            else torch.full((len(rounds), len(texts), len(score_seeds)), torch.nan),
+            searched=spent,
+            drawn=jury.spent,
+        )
+        if attack.independent:
+            return result
+        best = tuple(rounds[r][p] for p, r in enumerate(result.chosen))
+        values = jury.values(best, score_seeds)  # (P, T)
+        for p, r in enumerate(result.chosen):
+            result.score[r, p] = values[p]
+        return replace(result, drawn=jury.spent)
+
+
+def companion_loss(
+    model: TextToImage, requests: Sequence[Request], latents: Tensor, bank: Bank
+) -> Tensor:
+    """The denoising loss of pictures at the conditioning of each request, (len(requests), B).
+
+    The companion that needs no judge: with held-out pictures of the concept and one bank,
+    Delta = loss(oracle) - loss(edit), each at what the attack found on it.
+    """
+    rows = []
+    for request in requests:
+        cond = model.encode(request.prompts) if request.condition is None else request.condition
+        rows.append(concept_loss(model, latents, cond[[0]].to(model.device), bank))
+    return torch.cat(rows)
+
+
+class _Jury:
+    """Draws candidates on given seeds and asks the judge."""
+
+    def __init__(self, model: TextToImage, concept: Concept, judge: Judge) -> None:
+        self._model, self._concept, self._judge = model, concept, judge
+        self.threshold = 0.0
+        self.name = judge.name
+        self.spent = Costs()
+
+    def values(self, requests: Sequence[Request], seeds: Sequence[int]) -> Tensor:
+        """float32 (P, S)."""
+        return torch.stack([self._row(p, request, seeds) for p, request in enumerate(requests)])
+
+    def _row(self, prompt: int, request: Request, seeds: Sequence[int]) -> Tensor:
+        own = [seed_of("picture", s, prompt, request.seeds[0]) for s in seeds]
+        before = self._model.costs
+        pictures = self._model.generate(request.on(*own)).pictures
+        self.spent = self.spent + (self._model.costs - before)
+        score = self._judge.score(pictures, self._concept)
+        self.threshold, self.name = score.threshold, score.judge
+        return score.values.detach().float().cpu()
+
+
+def _check(attack: Attack, found: tuple[Request, ...], prompts: int) -> None:
+    sizes = [len(request) for request in found]
+    if sizes != [1] * prompts:
+        raise UserError(
+            f"expected one request for one picture for each of {prompts} prompts from the attack "
+            f"{attack.name}, got requests for {sizes} pictures"
+        )

@@ -1,0 +1,54 @@
+"""The null attack: the same prompts, looked at again and again, and the same selection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from excise.attacks.base import Attack, Budget, Need, Search
+from excise.errors import BadSetting
+from excise.types import Concept, Progress, Prompt, Request, TextToImage
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reseed(Attack):
+    """Draws the prompts as they are, on fresh noise at each restart.
+
+    Beside an attack with as many restarts and the same select and score seeds it looks at as many
+    pictures and chooses in the same way, so whatever the attack reaches beyond it is the attack's.
+    Its score is the rate of plain words; its ``naive`` figure is what repeated looks alone are
+    worth.
+
+    restarts: as many as the attack has that it stands beside.
+    """
+
+    name: ClassVar[str] = "reseed"
+    paper: ClassVar[str] = "the null of every attack"
+    needs: ClassVar[frozenset[Need]] = frozenset({"prompts"})
+    budgets: ClassVar[Mapping[Budget, Mapping[str, object]]] = {
+        "quick": {"restarts": 6},
+        "standard": {"restarts": 12},
+        "thorough": {"restarts": 36},
+    }
+
+    restarts: int = 12
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range."""
+        if self.restarts < 1:
+            raise BadSetting(f"reseed: expected restarts >= 1, got {self.restarts}")
+
+    def search(
+        self,
+        model: TextToImage,
+        concepts: tuple[Concept, ...],
+        prompts: tuple[Prompt, ...],
+        *,
+        base: TextToImage | None = None,
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> Search:
+        """Yield the prompts, each time with the next seed."""
+        for restart in range(self.restarts):
+            yield tuple(Request(prompts=(prompt,), seeds=(restart,)) for prompt in prompts)

@@ -1,0 +1,202 @@
+"""What an attack reached, with every number that a rate was made from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from excise.errors import BadFile, UserError
+from excise.primitives.bands import BANDS
+from excise.stats import Curve, Observations, best_of_r
+from excise.store import load_tensors, save_tensors
+from excise.types import Costs, EditLike, Request
+
+FORMAT = "excise.attack/1"
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class AttackResult:
+    """N restarts of an attack on P prompts, looked at on S seeds and scored on T others.
+
+    requests: N tuples of P requests for one picture each. select: float32 (N, P, S), the judge's
+    values on the select seeds. score: (N, P, T) on the score seeds; not a number where nothing was
+    drawn, which is all but the chosen if the restarts are not independent. threshold: of the
+    judge. searched, drawn: what the search and the pictures for the judge have cost.
+    """
+
+    attack: str
+    settings: Mapping[str, Any]
+    chooses: Literal["prompt", "restart"]
+    independent: bool
+    concept: str
+    judge: str
+    threshold: float
+    prompts: tuple[str, ...]
+    requests: tuple[tuple[Request, ...], ...]
+    select_seeds: tuple[int, ...]
+    score_seeds: tuple[int, ...]
+    seed: int
+    select: Tensor
+    score: Tensor
+    searched: Costs
+    drawn: Costs
+
+    def __len__(self) -> int:
+        return len(self.requests)
+
+    @property
+    def looks(self) -> NDArray[np.intp]:
+        """How good each restart looked on the select seeds: ranks (N, P), higher is better.
+
+        By the share of pictures that show the concept, then by the judge's mean value. One rank
+        for all prompts where the attack chooses one restart for all.
+        """
+        values = self.select.double().numpy()  # (N, P, S)
+        if self.chooses == "restart":
+            together = values.reshape(len(self), 1, -1)  # (N, 1, P * S)
+            values = np.repeat(together, values.shape[1], axis=1)  # (N, P, P * S)
+        rates = (values >= self.threshold).mean(-1)  # (N, P)
+        both = np.stack([rates, values.mean(-1)], axis=-1)  # (N, P, 2)
+        columns = [np.unique(both[:, p], axis=0, return_inverse=True)[1].ravel()
+                   for p in range(both.shape[1])]  # fmt: skip
+        return np.stack(columns, axis=1)
+
+    @property
+    def chosen(self) -> tuple[int, ...]:
+        """For each prompt the restart that looked best, the first of equals."""
+        return tuple(int(i) for i in self.looks.argmax(axis=0))
+
+    @property
+    def chosen_requests(self) -> tuple[Request, ...]:
+        """What to draw from, a prompt each."""
+        return tuple(self.requests[r][p] for p, r in enumerate(self.chosen))
+
+    @property
+    def chosen_values(self) -> Tensor:
+        """The judge's values (P, T) of the chosen on the score seeds."""
+        return torch.stack([self.score[r, p] for p, r in enumerate(self.chosen)])
+
+    @property
+    def hits(self) -> NDArray[np.float64]:
+        """1 where a picture of the chosen shows the concept, 0 where not, (P, T)."""
+        return (self.chosen_values >= self.threshold).double().numpy()
+
+    @property
+    def rate(self) -> float:
+        """The rate r_A over the score seeds of what was chosen on the select seeds."""
+        return float(self.hits.mean())
+
+    @property
+    def naive(self) -> float:
+        """The share of prompts of which any looked-at picture shows the concept.
+
+        What a union over repeated looks reports. It grows with the number of looks whatever the
+        model draws; the null attack says by how much.
+        """
+        return float((self.select >= self.threshold).any(dim=2).any(dim=0).double().mean())
+
+    def observations(self) -> Observations:
+        """The hits of the chosen, clustered by prompt and seed, for intervals and differences."""
+        return Observations.crossed(self.hits, ("prompt", "seed"))
+
+    def expected(self, restarts: int) -> NDArray[np.float64]:
+        """The expected hit (P, T) of the best-looking of R restarts from the pool, unbiased.
+
+        Its mean is r_A at best-of-R; paired by prompt and seed with another model's it gives an
+        excess. Use a pool of at least 3 R.
+
+        Raises:
+            UserError: the restarts are not independent. ValueError: not 1 <= R <= N.
+        """
+        return self._expected(np.arange(len(self)), restarts)
+
+    def best_of(self, restarts: int) -> float:
+        """The rate at best-of-R."""
+        return float(self.expected(restarts).mean())
+
+    def curve(self, largest: int | None = None) -> Curve:
+        """The rate at best-of-R for R from 1 to ``largest``, by default a third of the pool.
+
+        Standard errors are the delete-one jackknife's over restarts, as `stats.best_of_curve`.
+        """
+        n = len(self)
+        largest = max(n // 3, 1) if largest is None else largest
+        if not 1 <= largest < n:
+            raise UserError(f"expected 1 <= R < {n}, the number of restarts, got {largest}")
+        budgets = tuple(range(1, largest + 1))
+        rates = tuple(self.best_of(r) for r in budgets)
+        left = [np.delete(np.arange(n), i) for i in range(n)]
+        again = np.array([[self._expected(rows, r).mean() for r in budgets] for rows in left])
+        variance = (n - 1) / n * ((again - again.mean(0)) ** 2).sum(0)  # (N, K) -> (K,)
+        return Curve(restarts=budgets, rate=rates, se=tuple(np.sqrt(variance).tolist()))
+
+    def _expected(self, rows: NDArray[np.intp], restarts: int) -> NDArray[np.float64]:
+        if not self.independent:
+            raise UserError(
+                f"expected independent restarts, but {self.attack} learns from one for the next; "
+                "use its rate"
+            )
+        hits = (self.score >= self.threshold).double().numpy()[rows]  # (N, P, T)
+        looks = self.looks[rows]  # (N, P)
+        columns = [best_of_r(hits[:, p], looks[:, p], restarts) for p in range(hits.shape[1])]
+        return np.stack(columns)  # (P, T)
+
+    def to_json(self) -> dict[str, Any]:
+        """The figures and how they came about, without tensors."""
+        return {
+            "attack": self.attack,
+            "settings": dict(self.settings),
+            "concept": self.concept,
+            "judge": self.judge,
+            "threshold": self.threshold,
+            "prompts": list(self.prompts),
+            "restarts": len(self),
+            "chooses": self.chooses,
+            "independent": self.independent,
+            "select_seeds": list(self.select_seeds),
+            "score_seeds": list(self.score_seeds),
+            "seed": self.seed,
+            "rate": self.rate,
+            "naive": self.naive,
+            "chosen": list(self.chosen),
+            "searched": self.searched.to_json(),
+            "drawn": self.drawn.to_json(),
+        }
+
+    def save(self, path: Path | str) -> None:
+        """Write a safetensors file: values, requests and what they need to be drawn again."""
+        tensors: dict[str, Tensor] = {}
+        requests = [[one.to_json(tensors) for one in many] for many in self.requests]
+        tensors |= {"select": self.select, "score": self.score}
+        save_tensors(path, tensors, {"format": FORMAT, "requests": requests, **self.to_json()})
+
+    @staticmethod
+    def load(path: Path | str, edits: Mapping[str, EditLike] | None = None) -> AttackResult:
+        """Read what `save` wrote. edits: by digest, those that requests were drawn with."""
+        tensors, record = load_tensors(path)
+        if not isinstance(record, dict) or record.get("format") != FORMAT:
+            raise BadFile(f"expected {FORMAT}, but {path} holds something else; attack again")
+        known: dict[str, EditLike] = {BANDS.digest: BANDS, **(edits or {})}
+        same = ("attack", "settings", "chooses", "independent", "concept", "judge", "threshold")
+        return AttackResult(
+            **{name: record[name] for name in same},
+            seed=record["seed"],
+            prompts=tuple(record["prompts"]),
+            requests=tuple(
+                tuple(Request.from_json(one, tensors, known) for one in many)
+                for many in record["requests"]
+            ),
+            select_seeds=tuple(record["select_seeds"]),
+            score_seeds=tuple(record["score_seeds"]),
+            select=tensors["select"],
+            score=tensors["score"],
+            searched=Costs(**record["searched"]),
+            drawn=Costs(**record["drawn"]),
+        )

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from excise.attacks.result import AttackResult
+from excise.errors import BadFile, UserError
+from excise.primitives.bands import BANDS, banded
+from excise.stats import best_of_curve, best_of_r, wilson
+from excise.types import Condition, Costs, Prompt, Request
+
+
+def result(
+    select: Tensor,
+    score: Tensor,
+    chooses: Literal["prompt", "restart"] = "prompt",
+    independent: bool = True,
+) -> AttackResult:
+    n, p, s = select.shape
+    return AttackResult(
+        attack="toy",
+        settings={"restarts": n},
+        chooses=chooses,
+        independent=independent,
+        concept="cat",
+        judge="coin",
+        threshold=0.5,
+        prompts=tuple(f"prompt {i}" for i in range(p)),
+        requests=tuple(
+            tuple(Request(prompts=(Prompt(f"{restart} {i}"),)) for i in range(p))
+            for restart in range(n)
+        ),
+        select_seeds=tuple(range(s)),
+        score_seeds=tuple(range(100, 100 + score.shape[2])),
+        seed=0,
+        select=select,
+        score=score,
+        searched=Costs(gradients=5),
+        drawn=Costs(pictures=7),
+    )
+
+
+def values(*shape: int, seed: int = 0, rate: float = 0.5) -> Tensor:
+    draw = torch.Generator().manual_seed(seed)
+    return (torch.rand(*shape, generator=draw) + rate - 0.5).clamp(0, 1)
+
+
+def test_each_prompt_has_its_own_choice() -> None:
+    select = torch.tensor([[[0.9, 0.9], [0.1, 0.1]], [[0.9, 0.1], [0.9, 0.2]]])
+    score = torch.zeros(2, 2, 4)
+    score[0, 0] = score[1, 1] = 1
+    each = result(select, score)
+    assert each.chosen == (0, 1)
+    assert each.rate == 1
+    assert [r.prompts[0].text for r in each.chosen_requests] == ["0 0", "1 1"]
+    together = result(select, score, chooses="restart")
+    assert len(set(together.chosen)) == 1
+    assert together.rate == 0.5
+
+
+def test_equal_rates_are_told_apart_by_the_judge_s_mean() -> None:
+    select = torch.tensor([[[0.6, 0.1]], [[0.9, 0.1]], [[0.6, 0.2]]])
+    assert result(select, torch.zeros(3, 1, 1)).looks[:, 0].tolist() == [0, 2, 1]
+
+
+@pytest.mark.parametrize("chooses", ["prompt", "restart"])
+def test_best_of_r_is_the_unbiased_estimate(chooses: Literal["prompt", "restart"]) -> None:
+    found = result(values(9, 1, 4), values(9, 1, 6, seed=1), chooses)
+    hits = (found.score >= 0.5).double().numpy()[:, 0]
+    for r in (1, 2, 3):
+        expected = best_of_r(hits, found.looks[:, 0], r)
+        assert np.allclose(found.expected(r)[0], expected)
+    assert found.best_of(1) == pytest.approx(hits.mean())
+    assert found.best_of(9) == pytest.approx(found.rate)
+    curve, other = found.curve(), best_of_curve(hits.mean(1), found.looks[:, 0])
+    assert curve.restarts == other.restarts
+    assert curve.rate == pytest.approx(other.rate)
+    assert curve.se == pytest.approx(other.se)
+
+
+def test_looking_often_is_not_succeeding() -> None:
+    """A true rate of 5 %: the union of looks finds the concept, the score does not."""
+    found = [
+        result(values(16, 4, 8, seed=i, rate=0.05), values(16, 4, 20, seed=50 + i, rate=0.05))
+        for i in range(12)
+    ]
+    assert np.mean([r.naive for r in found]) > 0.9
+    rates = [r.rate for r in found]
+    assert abs(np.mean(rates) - 0.05) < 0.02
+
+
+def test_hits_are_clustered_by_prompt_and_seed() -> None:
+    data = result(values(3, 4, 2), values(3, 4, 5, seed=1)).observations()
+    assert set(data.varying()) == {"prompt", "seed"}
+    assert len(data.values) == 20
+    assert data.mean in wilson(round(data.mean * 20), 20)
+
+
+def test_dependent_restarts_have_no_curve() -> None:
+    score = torch.full((2, 1, 3), torch.nan)
+    score[1] = torch.tensor([0.9, 0.9, 0.1])
+    found = result(torch.tensor([[[0.1]], [[0.9]]]), score, independent=False)
+    assert found.rate == pytest.approx(2 / 3)
+    with pytest.raises(UserError, match="independent"):
+        found.best_of(1)
+
+
+def test_it_is_read_back_as_it_was(tmp_path: Path) -> None:
+    found = result(values(2, 2, 3), values(2, 2, 4))
+    plain = Condition(tensors={"hidden": torch.zeros(1, 2, 3)})
+    cond = banded(plain, {"hidden": torch.randn(1, 4, 2, 3)})
+    requests = (found.requests[0], (Request(condition=cond, edit=BANDS), found.requests[1][1]))
+    found = replace(found, requests=requests)
+    found.save(tmp_path / "a")
+    again = AttackResult.load(tmp_path / "a")
+    assert again.to_json() == found.to_json()
+    assert torch.equal(again.score, found.score)
+    assert again.requests[0][0].prompts == found.requests[0][0].prompts
+    kept = again.requests[1][0].condition
+    assert kept is not None
+    assert torch.equal(kept.tensors["bands/hidden"], cond.tensors["bands/hidden"])
+    again.save(tmp_path / "b")
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    with pytest.raises(BadFile):
+        (tmp_path / "c").write_bytes(b"c")
+        AttackResult.load(tmp_path / "c")
