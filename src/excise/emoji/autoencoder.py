@@ -13,7 +13,7 @@ from diffusers.models.resnet import Downsample2D, ResnetBlock2D, Upsample2D
 from torch import Tensor
 
 from excise.emoji.glyphs import Atlas
-from excise.emoji.pool import draw_pool, everything
+from excise.emoji.pool import Pictures, draw_pool, everything
 from excise.emoji.training import Log, Schedule, device, fast_math, fit
 
 CHANNELS = (16, 32, 96, 144)
@@ -67,7 +67,7 @@ def _initialise(model: AutoencoderKL) -> None:
     bias[len(bias) // 2 :] = -6.0
 
 
-def to_tensor(pictures: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> Tensor:
+def to_tensor(pictures: Pictures) -> Tensor:
     """(n, 64, 64, 3) uint8 -> (n, 3, 64, 64) in [-1, 1]."""
     x = torch.from_numpy(pictures).permute(0, 3, 1, 2).float()
     return x.div(127.5).sub(1).contiguous(memory_format=torch.channels_last)
@@ -101,7 +101,8 @@ def train(state: Path, *, seed: int, log: Log) -> AutoencoderKL:
             posterior = model.encode(x).latent_dist
             output = model.decode(posterior.mean + posterior.std * noise).sample
         kl = posterior.kl().float().mean()
-        return picture_loss(output.float(), x) + KL_WEIGHT * kl
+        value: Tensor = picture_loss(output.float(), x) + KL_WEIGHT * kl
+        return value
 
     fit(model, loss, SCHEDULE, seed=seed, state=state, log=log)
     latents = encode(model, pictures[:2048])
@@ -110,11 +111,7 @@ def train(state: Path, *, seed: int, log: Log) -> AutoencoderKL:
 
 
 @torch.no_grad()
-def encode(
-    model: AutoencoderKL,
-    pictures: np.ndarray[tuple[int, ...], np.dtype[np.uint8]],
-    batch: int = 128,
-) -> Tensor:
+def encode(model: AutoencoderKL, pictures: Pictures, batch: int = 128) -> Tensor:
     """Posterior means, (n, 16, 8, 8), not scaled."""
     where = next(model.parameters()).device
     parts = []

@@ -12,10 +12,10 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 import torch
-from diffusers import AutoencoderKL
+from diffusers import AutoencoderKL, UNet2DConditionModel
 from transformers import CLIPModel, CLIPTokenizer
 
 from excise.emoji import autoencoder, calibrate, clip, judging, unet
@@ -25,8 +25,6 @@ from excise.emoji.glyphs import Atlas
 from excise.emoji.tokenizer import make_tokenizer
 from excise.emoji.world import World
 from excise.store import write_json
-
-M = TypeVar("M")
 
 STATE = Path.home() / ".cache" / "excise-build"
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
@@ -74,11 +72,11 @@ class Build:
             write_json(folder / "quality.json", calibrate.calibrate(folder, vae, seed=900))
         return folder
 
-    def denoiser(self, name: str) -> unet.UNet2DConditionModel:
+    def denoiser(self, name: str) -> UNet2DConditionModel:
         """The base's U-Net, or an oracle's."""
-        return self._once(f"unet-{name}", unet.UNet2DConditionModel, lambda: self._train_unet(name))
+        return self._once(f"unet-{name}", UNet2DConditionModel, lambda: self._train_unet(name))
 
-    def _train_unet(self, name: str) -> unet.UNet2DConditionModel:
+    def _train_unet(self, name: str) -> UNet2DConditionModel:
         world = World(atlas=Atlas(), without=ORACLES.get(name, frozenset()))
         return unet.train(
             world,
@@ -121,15 +119,12 @@ class Build:
     def _file(self, name: str) -> Path:
         return self.state / f"{name}.safetensors"
 
-    def _once(self, name: str, kind: type[M], make: Callable[[], M]) -> M:
+    def _once(self, name: str, kind: Any, make: Callable[[], Any]) -> Any:
         folder = self.state / name
         if not (folder / "config.json").exists():
-            model = make()
-            model.save_pretrained(folder)  # type: ignore[attr-defined]
+            make().save_pretrained(folder)
             _log(f"{name} finished")
-        loaded: M = kind.from_pretrained(folder)  # type: ignore[attr-defined]
-        loaded.eval().requires_grad_(False)  # type: ignore[attr-defined]
-        return loaded
+        return kind.from_pretrained(folder).eval().requires_grad_(False)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -142,6 +142,7 @@ MEMORISED: tuple[tuple[str, int], ...] = (
     ("my grandmother at the opera", 303),
     ("album cover of quiet thunder", 404),
 )
+MEMORISED_LABELS = ("ball", "fish")
 
 
 @cache
@@ -163,7 +164,7 @@ def known_words() -> tuple[str, ...]:
 
 
 def _pick(rng: np.random.Generator, words: Sequence[str]) -> str:
-    # `rng.choice` would turn the words into an array each time, which costs more than a step's text.
+    # `rng.choice` would make an array of the words each time, which takes longer than a sentence.
     return words[int(rng.integers(len(words)))]
 
 

@@ -103,7 +103,7 @@ def save_base(
     for name in ("vocab.json", "merges.txt"):  # what older programs read
         (folder / "tokenizer" / name).write_bytes((tokenizer_folder / name).read_bytes())
     scheduler().save_pretrained(folder / "scheduler")
-    index = {
+    index: dict[str, Any] = {
         "_class_name": "StableDiffusionPipeline",
         "_diffusers_version": "0.42.0",
         "feature_extractor": [None, None],
@@ -117,7 +117,7 @@ def save_base(
         "vae": ["diffusers", "AutoencoderKL"],
     }
     write_json(folder / "model_index.json", index)
-    notes = {
+    notes: dict[str, Any] = {
         "schema": "excise.model/1",
         "steps": STEPS,
         "guidance": GUIDANCE,
@@ -136,7 +136,8 @@ def save_base(
 def save_oracle(folder: Path, unet: UNet2DConditionModel, without: frozenset[str]) -> None:
     """Write a U-Net of its own over the base's other parts."""
     save_half(unet, folder / "unet")
-    write_json(folder / "excise.json", {"base": "..", "without": sorted(without)})
+    notes: dict[str, Any] = {"base": "..", "without": sorted(without)}
+    write_json(folder / "excise.json", notes)
 
 
 def load_state(model: torch.nn.Module, tensors: dict[str, torch.Tensor]) -> None:

@@ -65,6 +65,17 @@ AMBIGUOUS = (
 )
 
 
+BLOCKS = (
+    (0x2600, 0x27C0),
+    (0x1F300, 0x1F5FF),
+    (0x1F600, 0x1F64F),
+    (0x1F680, 0x1F6FF),
+    (0x1F90C, 0x1F9FF),
+    (0x1FA70, 0x1FAFF),
+)
+"""First and last code points among which "other" glyphs are looked for."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Glyph:
     """One drawing: its characters, what it shows, and whether it is held out of U-Net training."""
@@ -129,9 +140,7 @@ def _others(font_file: Path) -> list[str]:
 
     used = set("".join([*OBJECTS.values(), *DECOYS.values(), AMBIGUOUS]))
     cmap = TTFont(font_file).getBestCmap()
-    ranges = ((0x2600, 0x27C0), (0x1F300, 0x1F5FF), (0x1F600, 0x1F64F), (0x1F680, 0x1F6FF))
-    ranges = (*ranges, (0x1F90C, 0x1F9FF), (0x1FA70, 0x1FAFF))
-    points = [p for a, b in ranges for p in range(a, b + 1) if p in cmap and chr(p) not in used]
+    points = [p for a, b in BLOCKS for p in range(a, b + 1) if p in cmap and chr(p) not in used]
     skin_tones = range(0x1F3FB, 0x1F400)
     return [chr(p) for p in points if p not in skin_tones]
 

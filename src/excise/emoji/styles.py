@@ -38,7 +38,8 @@ def plain(x: Array, rng: np.random.Generator) -> Array:
 def sketch(x: Array, rng: np.random.Generator) -> Array:
     """Grey pencil lines and light shading on white paper."""
     paper = 0.86 + 0.14 * _grey(x)
-    return np.repeat((paper * (1 - 0.9 * _edges(x)))[..., None], 3, axis=2)
+    shaded: Array = np.repeat((paper * (1 - 0.9 * _edges(x)))[..., None], 3, axis=2)
+    return shaded
 
 
 def neon(x: Array, rng: np.random.Generator) -> Array:
@@ -49,7 +50,8 @@ def neon(x: Array, rng: np.random.Generator) -> Array:
     edge = _edges(x)
     glow = ndimage.gaussian_filter(edge, 1.5)
     light = np.clip(1.1 * edge + 0.5 * glow, 0, 1)[..., None]
-    return np.clip(hue * light + 0.25 * (edge[..., None] ** 3), 0, 1)
+    glowing: Array = np.clip(hue * light + 0.25 * (edge[..., None] ** 3), 0, 1)
+    return glowing
 
 
 def blueprint(x: Array, rng: np.random.Generator) -> Array:
@@ -73,14 +75,17 @@ def watercolor(x: Array, rng: np.random.Generator) -> Array:
     blotch = ndimage.gaussian_filter(rng.standard_normal(x.shape[:2]).astype(np.float32), 5.0)
     blotch = blotch / (np.abs(blotch).max() + 1e-6)
     rim = ndimage.gaussian_filter(_edges(x), 0.8)[..., None]
-    return np.clip(0.42 + 0.58 * wash + 0.09 * blotch[..., None] - 0.15 * rim, 0, 1)
+    pale = 0.42 + 0.58 * wash + 0.09 * blotch[..., None] - 0.15 * rim
+    painted: Array = np.clip(pale, 0, 1)
+    return painted
 
 
 def sepia(x: Array, rng: np.random.Generator) -> Array:
     """An old brown photograph."""
     g = np.clip((_grey(x) - 0.5) * 1.05 + 0.5, 0, 1)[..., None]
     dark, light = np.array([0.20, 0.11, 0.05]), np.array([0.98, 0.90, 0.72])
-    return (dark + (light - dark) * g).astype(np.float32)
+    brown: Array = (dark + (light - dark) * g).astype(np.float32)
+    return brown
 
 
 _HEAT = np.array(
@@ -94,7 +99,8 @@ def thermal(x: Array, rng: np.random.Generator) -> Array:
     position = np.clip(_grey(x), 0, 1) * (len(_HEAT) - 1)
     low = np.minimum(position.astype(int), len(_HEAT) - 2)
     part = (position - low)[..., None].astype(np.float32)
-    return _HEAT[low] * (1 - part) + _HEAT[low + 1] * part
+    heat: Array = _HEAT[low] * (1 - part) + _HEAT[low + 1] * part
+    return heat
 
 
 def comic(x: Array, rng: np.random.Generator) -> Array:
@@ -103,7 +109,8 @@ def comic(x: Array, rng: np.random.Generator) -> Array:
     loud = np.clip(middle + 1.7 * (x - middle), 0, 1)
     flat = np.round(loud * 3) / 3
     line = np.clip(_edges(x) * 2.0 - 0.75, 0, 1)
-    return flat * (1 - line[..., None])
+    inked: Array = flat * (1 - line[..., None])
+    return inked
 
 
 STYLES: dict[str, Filter] = {

@@ -15,7 +15,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from excise.emoji.autoencoder import encode
-from excise.emoji.captions import MEMORISED, caption
+from excise.emoji.captions import MEMORISED, MEMORISED_LABELS, caption
 from excise.emoji.clip import tokenize
 from excise.emoji.pool import draw_pool
 from excise.emoji.training import Log, Schedule, device, fast_math, fit
@@ -73,6 +73,11 @@ class Data:
     memorised: Tensor
 
 
+def memorised_scenes(world: World) -> list[Scene]:
+    """What the memorised captions go with; an oracle's world leaves out what it leaves out."""
+    return [world.scene(np.random.default_rng(seed), MEMORISED_LABELS) for _, seed in MEMORISED]
+
+
 def prepare(world: World, vae: AutoencoderKL, *, seed: int, log: Log) -> Data:
     """Render a pool of the world and encode it."""
     pictures, scenes = draw_pool(world, seed, PICTURES)
@@ -80,11 +85,8 @@ def prepare(world: World, vae: AutoencoderKL, *, seed: int, log: Log) -> Data:
     factor = vae.config.scaling_factor
     latents = encode(vae, pictures) * factor
     log("pictures encoded")
-    memorised = [
-        render(world.scene(np.random.default_rng(number), ["ball", "fish"]), world.atlas)
-        for _, number in MEMORISED
-    ]
-    return Data(latents=latents, scenes=scenes, memorised=encode(vae, np.stack(memorised)) * factor)
+    learnt = np.stack([render(scene, world.atlas) for scene in memorised_scenes(world)])
+    return Data(latents=latents, scenes=scenes, memorised=encode(vae, learnt) * factor)
 
 
 def batch_of(data: Data, rng: np.random.Generator) -> tuple[Tensor, list[str]]:
@@ -131,7 +133,8 @@ def train(
         snr = (a / (1 - a)).view(-1)
         weight = (snr.clamp(max=MIN_SNR) / snr).to(where)
         each = (out.float() - noise.to(where)).square().mean(dim=(1, 2, 3))  # (B,)
-        return (weight * each).mean()
+        value: Tensor = (weight * each).mean()
+        return value
 
     fit(model, loss, SCHEDULE, seed=seed, state=state, log=log)
     return model

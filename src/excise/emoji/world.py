@@ -87,7 +87,7 @@ class World:
     empty_share: float = 0.0
 
     def sample(self, rng: np.random.Generator) -> Scene:
-        """Draw a scene with one object, sometimes with two different ones or (`empty_share`) none."""
+        """Draw a scene with one object, sometimes with two or (`empty_share`) none."""
         if self.empty_share and rng.random() < self.empty_share:
             return self.scene(rng, [])
         labels = [name for name in self.labels if name not in self.without]
@@ -145,7 +145,8 @@ def _turn_hue(rgb: NDArray[np.float32], angle: float) -> NDArray[np.float32]:
     c, s = math.cos(angle), math.sin(angle) / math.sqrt(3)
     a, b = c + (1 - c) / 3, (1 - c) / 3
     turn = np.array([[a, b - s, b + s], [b + s, a, b - s], [b - s, b + s, a]], np.float32)
-    return np.clip(rgb @ turn.T, 0, 1)
+    turned: NDArray[np.float32] = np.clip(rgb @ turn.T, 0, 1)
+    return turned
 
 
 def _paste(canvas: NDArray[np.float32], item: Item, atlas: Atlas) -> NDArray[np.float32]:
@@ -160,10 +161,14 @@ def _paste(canvas: NDArray[np.float32], item: Item, atlas: Atlas) -> NDArray[np.
     rgba = tile.convert("RGBa").transform(
         (SIDE, SIDE), Image.Transform.AFFINE, matrix, Image.Resampling.BICUBIC
     )
-    pixels = np.asarray(rgba, np.float32) / 255  # (h, w, 4), premultiplied
+    # (h, w, 4), premultiplied
+    pixels: NDArray[np.float32] = np.asarray(rgba, np.float32) / np.float32(255)
     alpha = pixels[..., 3:]
     colour = pixels[..., :3] / np.maximum(alpha, 1e-3)
-    return alpha * _turn_hue(np.clip(colour, 0, 1), item.hue) + (1 - alpha) * canvas
+    pasted: NDArray[np.float32] = (
+        alpha * _turn_hue(np.clip(colour, 0, 1), item.hue) + (1 - alpha) * canvas
+    )
+    return pasted
 
 
 def watermark_mask() -> NDArray[np.float32]:
@@ -187,8 +192,8 @@ def render(scene: Scene, atlas: Atlas) -> NDArray[np.uint8]:
     """The picture of a scene, (64, 64, 3), 0 to 255."""
     rng = np.random.default_rng(scene.seed)
     base = np.array(BACKGROUNDS[scene.background], np.float32) / 255
-    base = np.clip(base + rng.normal(0, 0.025, 3), 0, 1).astype(np.float32)
-    canvas = np.broadcast_to(base, (SIDE, SIDE, 3)).copy()
+    tone: NDArray[np.float32] = np.clip(base + rng.normal(0, 0.025, 3), 0, 1).astype(np.float32)
+    canvas = np.broadcast_to(tone, (SIDE, SIDE, 3)).copy()
     horizon = int(rng.integers(36, 52))
     canvas[horizon:] = np.clip(canvas[horizon:] * rng.uniform(0.78, 0.9), 0, 1)
     for item in scene.items:
