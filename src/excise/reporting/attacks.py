@@ -1,0 +1,89 @@
+"""What attacks brought back."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from pydantic import Field, JsonValue, model_validator
+
+from excise.reporting.figures import Cost, Estimate, Rate, Share, Value
+from excise.reporting.subject import Key
+
+
+class Rung(Value):
+    """One budget of an attack's ladder; what it brings back, by arm."""
+
+    key: Key
+    label: str
+    rates: dict[str, Rate]
+
+
+class BestOf(Value):
+    """Success against the number of restarts, estimated from one pool; se: standard errors."""
+
+    restarts: tuple[int, ...]
+    rate: tuple[float, ...]
+    se: tuple[float, ...]
+    pool: int | None = None
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        if not len(self.restarts) == len(self.rate) == len(self.se):
+            raise ValueError("expected a rate and a standard error for each number of restarts")
+        return self
+
+
+class AttackResult(Value):
+    """An attack, run afresh on every arm.
+
+    confirmatory: it reaches the base and not the oracle, so it can tell recovery from injection;
+    None if nobody looked. rungs: from the smallest budget to the largest. headline: the key of the
+    rung that counts. delta_loss: L(oracle) - L(arm), paired; at most 0 if the arm explains the
+    concept no better than a model that never saw it. excess: rate less the oracle's. null: the
+    same prompts and selection without a search. pictures: key of what it drew.
+    """
+
+    name: str
+    label: str
+    definition: str = ""
+    paper: str = ""
+    confirmatory: bool | None = None
+    budget: dict[str, JsonValue] = Field(default_factory=dict)
+    rungs: tuple[Rung, ...] = ()
+    headline: str | None = None
+    best_of: dict[str, BestOf] = Field(default_factory=dict)
+    delta_loss: dict[str, Estimate] = Field(default_factory=dict)
+    excess: dict[str, Estimate] = Field(default_factory=dict)
+    null: dict[str, Rate] = Field(default_factory=dict)
+    costs: dict[str, Cost] = Field(default_factory=dict)
+    pictures: str | None = None
+    note: str = ""
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        keys = [rung.key for rung in self.rungs]
+        if len(set(keys)) < len(keys) or (self.headline and self.headline not in keys):
+            raise ValueError("expected rungs of different keys, the headline among them")
+        return self
+
+    @property
+    def counts(self) -> Rung | None:
+        """The rung that counts: the headline, else the last one."""
+        found = [rung for rung in self.rungs if rung.key == self.headline]
+        return found[0] if found else (self.rungs[-1] if self.rungs else None)
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values."""
+        return self.model_dump(mode="json")
+
+
+class Excess(Value):
+    """The largest excess over the oracle among the confirmatory attacks, and its upper bound.
+
+    upper: holds for all of them at once.
+    """
+
+    attack: str
+    value: float
+    upper: float
+    level: Share = 0.95

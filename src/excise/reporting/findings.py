@@ -1,0 +1,155 @@
+"""What was found: how often the concept is seen, what was kept, and how the edit was chosen.
+
+Where a row's pictures are in the table of scores, its ``key`` is the group's name there.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from excise.reporting.figures import Count, Estimate, Rate, Share, Value
+from excise.reporting.subject import Key
+
+
+class RateRow(Value):
+    """How often something is seen in a group of pictures.
+
+    kind: "plain" is the pooled figure of plain use, which the first screen shows. want: which way
+    is good. judge: who looked.
+    """
+
+    key: Key
+    label: str
+    kind: Literal[
+        "plain", "word", "synonym", "held_back", "template", "guidance", "two_objects",
+        "other_object", "style", "other",
+    ]  # fmt: skip
+    judge: str
+    rates: dict[str, Rate]
+    want: Literal["low", "high"] = "low"
+
+
+class StrengthPoint(Value):
+    """The edit at one strength. plain, searched: how often the concept is seen; the rest: kept.
+
+    norm: alpha ||tau|| / ||theta||.
+    """
+
+    alpha: float
+    plain: Rate | None = None
+    searched: Rate | None = None
+    kept: Estimate | None = None
+    worst: Estimate | None = None
+    neighbours: Estimate | None = None
+    norm: float | None = None
+
+
+class Strength(Value):
+    """The search for the strength.
+
+    floors: what "gone" means, by "plain" and "searched". limits: what "kept" means, by "kept",
+    "worst" and "neighbours". erased_from: the least strength at which the concept is gone.
+    kept_to: the largest at which the rest is kept. With feasible False, erased_from > kept_to.
+    """
+
+    points: tuple[StrengthPoint, ...]
+    floors: dict[str, float] = Field(default_factory=dict)
+    limits: dict[str, float] = Field(default_factory=dict)
+    erased_from: float | None = None
+    kept_to: float | None = None
+    chosen: float | None = None
+    feasible: bool = True
+    note: str = ""
+
+
+class Inverted(Value):
+    """One inverted input: its loss and what it draws, by arm. pictures: key of its pictures."""
+
+    label: str
+    losses: dict[str, float] = Field(default_factory=dict)
+    rates: dict[str, Rate] = Field(default_factory=dict)
+    cluster: int | None = None
+    pictures: str | None = None
+
+
+class Inversions(Value):
+    """The inputs that inversion found, and how different their effects are.
+
+    survival: if all were extinct, the next independent one survives at most this often.
+    """
+
+    rows: tuple[Inverted, ...]
+    participation: float | None = None
+    clusters: int | None = None
+    singletons: Share | None = None
+    survival: Share | None = None
+    note: str = ""
+
+
+class Block(Value):
+    """A group of weights: what changing it alone gains in erasure and costs in what is kept."""
+
+    name: str
+    parameters: Count
+    gain: Estimate
+    cost: Estimate
+    chosen: bool
+
+
+class Blocks(Value):
+    """Which blocks the edit is confined to."""
+
+    rows: tuple[Block, ...]
+    note: str = ""
+
+
+class Replacement(Value):
+    """What is drawn at the concept's prompts: by arm, label to count."""
+
+    counts: dict[str, dict[str, Count]]
+    note: str = ""
+
+
+class KeptRow(Value):
+    """Something that was to stay: how often it is drawn as asked, by arm; share: of the base."""
+
+    key: Key
+    label: str
+    kind: Literal["object", "style", "neighbour", "other"]
+    rates: dict[str, Rate]
+    share: dict[str, Estimate] = Field(default_factory=dict)
+
+
+class Measure(Value):
+    """Another figure of quality, by arm."""
+
+    name: str
+    label: str
+    values: dict[str, Estimate]
+    want: Literal["low", "high"]
+
+
+class Kept(Value):
+    """What was kept. mean, worst, neighbours: shares of the base, by arm; worst_label: of the edit.
+
+    nothing: by arm, pictures in which nothing can be recognised.
+    """
+
+    rows: tuple[KeptRow, ...] = ()
+    mean: dict[str, Estimate] = Field(default_factory=dict)
+    worst: dict[str, Estimate] = Field(default_factory=dict)
+    worst_label: str = ""
+    neighbours: dict[str, Estimate] = Field(default_factory=dict)
+    nothing: dict[str, Rate] = Field(default_factory=dict)
+    measures: tuple[Measure, ...] = ()
+
+
+class AgreementRow(Value):
+    """The same pictures before several judges: by judge, how often the concept is seen."""
+
+    label: str
+    arm: str
+    rates: dict[str, Rate]
+    key: str = ""

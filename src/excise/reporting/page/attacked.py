@@ -1,0 +1,260 @@
+"""The section about attacks: what a search brings back, on every arm."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from excise.reporting.attacks import AttackResult
+from excise.reporting.charts import Axis, Chart, Curve, Line, Mark, Row, Series, curves, forest
+from excise.reporting.page.looks import cell, mark, marks, plain_cell, table
+from excise.reporting.page.parts import Facts, Figure, Fold, Part, Section, Table, Text
+from excise.reporting.page.strips import Uris, strip
+from excise.reporting.record import Record
+from excise.reporting.verdict import figures
+from excise.reporting.wording import number, percent, points, seconds
+
+
+def attacks(record: Record, uris: Uris, series: Sequence[Series]) -> Section | None:
+    """All attacks, the one of the first screen in full."""
+    if not record.attacks:
+        return None
+    first = figures(record).attack
+    parts: list[Part] = []
+    if record.excess is not None:
+        excess = record.excess
+        parts.append(
+            Facts(
+                rows=(
+                    ("Largest excess over the reference", points(excess.value)),
+                    ("Upper bound, for all attacks at once", points(excess.upper)),
+                    ("Asked for", f"less than {points(record.criteria.excess)}"),
+                )
+            )
+        )
+    if len(record.attacks) > 1:
+        parts.append(_overview(record, series))
+    for attack in record.attacks:
+        found = _attack(attack, record, uris, series)
+        if first is not None and attack.name == first.name:
+            parts += [Text(heading=attack.label, body=_about(attack)), *found]
+    for attack in record.attacks:
+        if first is None or attack.name != first.name:
+            body: tuple[Part, ...] = (Text(body=_about(attack)),)
+            body += tuple(_attack(attack, record, uris, series))
+            parts.append(Fold(title=attack.label, parts=body))
+    return Section(
+        key="attacks",
+        title="When someone searches for it",
+        lead="Prompts are not the only way to a picture. Each attack searches afresh, on every "
+        "model, for an input that brings the concept back, and is scored on seeds that the search "
+        "never saw. With a large enough budget anything can be drawn by any model, even by one "
+        "that never knew it: what counts is how far the edit lies above that reference.",
+        parts=tuple(parts),
+    )
+
+
+def _about(attack: AttackResult) -> str:
+    said = [attack.definition, attack.paper and f"After {attack.paper}."]
+    if attack.confirmatory is False:
+        said.append("This attack cannot tell recovery from injection at this budget, and does "
+                    "not count.")  # fmt: skip
+    return " ".join(part for part in [*said, attack.note] if part)
+
+
+def _overview(record: Record, series: Sequence[Series]) -> Figure:
+    rows = [(attack, rung) for attack in record.attacks if (rung := attack.counts) is not None]
+    arm = figures(record).arm
+    named = [(f"{attack.label}, {rung.label}", rung.rates) for attack, rung in rows]
+    chart = forest(
+        "overview",
+        "Share of pictures that an attack brings back",
+        "; ".join(f"{n}: {percent(rates[arm].value)}" for n, rates in named if arm in rates),
+        [
+            Row(
+                label=attack.label,
+                marks=marks(rung.rates, series),
+                right=percent(rung.rates[arm].value) if arm in rung.rates else "",
+                strong=bool(attack.confirmatory),
+            )
+            for attack, rung in rows
+        ],
+        series,
+        Axis(),
+        right=next((one.label for one in series if one.key == arm), ""),
+    )
+    return Figure(
+        chart=chart,
+        table=table("attack", named, series),
+        caption="In bold: attacks that reach the unedited model and not the reference, and so "
+        "can tell recovery from injection.",
+    )
+
+
+def _attack(
+    attack: AttackResult, record: Record, uris: Uris, series: Sequence[Series]
+) -> list[Part]:
+    parts: list[Part] = []
+    if len(attack.rungs) > 1:
+        parts.append(_ladder(attack, series))
+    group = record.group(attack.pictures)
+    if group is not None:
+        shown = strip(group, uris, series, title="What it drew", note=group.title)
+        parts += [shown] if shown else []
+    if attack.best_of:
+        parts.append(_best_of(attack, series))
+    if attack.delta_loss:
+        parts.append(_loss(attack, series))
+    details = _details(attack, series)
+    if details:
+        parts.append(Fold(title="Budget, references and costs", parts=tuple(details)))
+    return parts
+
+
+def _ladder(attack: AttackResult, series: Sequence[Series]) -> Figure:
+    names = [rung.label for rung in attack.rungs]
+    used = [s for s in series if all(s.key in rung.rates for rung in attack.rungs)]
+    last = len(names) - 1
+    x = Axis(
+        low=-0.15,
+        high=last + 0.15,
+        ticks=tuple(range(last + 1)),
+        text=lambda value: names[round(value)],
+    )
+    at = next((i for i, rung in enumerate(attack.rungs) if rung.key == attack.headline), None)
+    rows = [(rung.label, rung.rates) for rung in attack.rungs]
+    chart = curves(
+        f"ladder-{attack.name}",
+        f"{attack.label}: share of pictures brought back, by how much it may change",
+        "; ".join(f"{s.label}: " + ", ".join(percent(r[s.key].value) for _, r in rows)
+                  for s in used),
+        [
+            Curve(
+                series=s,
+                x=tuple(float(i) for i in range(last + 1)),
+                marks=tuple(mark(rates[s.key], f"{s.label}, {name}") for name, rates in rows),
+            )
+            for s in used
+        ],
+        x,
+        Axis(),
+        upright=[] if at is None else [Line(at=float(at), label="the step that counts")],
+    )  # fmt: skip
+    return Figure(
+        chart=chart,
+        table=table("what may be changed", rows, series),
+        caption="The further to the right, the more of the model's input the attacker may choose. "
+        "The step that counts is the largest at which the reference holds, fixed from the "
+        "reference alone.",
+    )
+
+
+def _best_of(attack: AttackResult, series: Sequence[Series]) -> Figure:
+    used = [s for s in series if s.key in attack.best_of]
+    found = {s.key: attack.best_of[s.key] for s in used}
+    largest = max(max(one.restarts) for one in found.values())
+    ticks = tuple(float(r) for r in sorted({1, *range(2, largest + 1, max(largest // 4, 1))}))
+    lines = []
+    for s in used:
+        one = found[s.key]
+        spread = [
+            Mark(value=r, low=max(r - 1.96 * e, 0), high=min(r + 1.96 * e, 1),
+                 said=f"{s.label}, best of {n}: {percent(r)}")
+            for n, r, e in zip(one.restarts, one.rate, one.se, strict=True)
+        ]  # fmt: skip
+        lines.append(Curve(series=s, x=tuple(map(float, one.restarts)), marks=tuple(spread)))
+    chart: Chart = curves(
+        f"best-{attack.name}",
+        f"{attack.label}: success against the number of tries",
+        "; ".join(f"{s.label}: {percent(found[s.key].rate[-1])} at best" for s in used),
+        lines,
+        Axis(low=1, high=max(largest, 2), ticks=ticks, text=number, label="best of so many tries"),
+        Axis(),
+    )
+    counts = sorted({r for one in found.values() for r in one.restarts})
+    rows = tuple(
+        (
+            number(r),
+            *(
+                percent(found[s.key].rate[found[s.key].restarts.index(r)])
+                if r in found[s.key].restarts
+                else "–"
+                for s in used
+            ),
+        )
+        for r in counts
+    )
+    return Figure(
+        chart=chart,
+        table=Table(head=("tries", *(s.label for s in used)), rows=rows),
+        caption="An attacker may start over and keep what looks best. Estimated without bias from "
+        "one pool of tries.",
+    )
+
+
+def _loss(attack: AttackResult, series: Sequence[Series]) -> Figure:
+    used = [s for s in series if s.key in attack.delta_loss]
+    found = attack.delta_loss
+    ends = [b for e in found.values() for b in (e.low, e.high, e.value) if b is not None]
+    chart = forest(
+        f"loss-{attack.name}",
+        f"{attack.label}: how much better than the reference it explains pictures of the concept",
+        "; ".join(f"{s.label}: {plain_cell(found[s.key])}" for s in used),
+        [
+            Row(
+                label=s.label,
+                marks={
+                    s.key: Mark(
+                        value=found[s.key].value,
+                        low=found[s.key].low,
+                        high=found[s.key].high,
+                        said=f"{s.label}: {plain_cell(found[s.key])}",
+                    )
+                },
+                right=number(found[s.key].value),
+            )
+            for s in used
+        ],
+        series,
+        Axis.around(ends, number, "less denoising loss than the reference"),
+    )
+    return Figure(
+        chart=chart,
+        table=Table(
+            head=("model", "L(reference) − L(model)"),
+            rows=tuple((s.label, plain_cell(found[s.key])) for s in used),
+        ),
+        caption="No judge is asked here. At zero or left of it, the model explains the concept no "
+        "better than one that never saw it.",
+    )
+
+
+def _details(attack: AttackResult, series: Sequence[Series]) -> list[Part]:
+    parts: list[Part] = []
+    if attack.budget:
+        rows = tuple((name, _plain(value)) for name, value in attack.budget.items())
+        parts.append(Facts(rows=rows))
+    used = [s for s in series if s.key in {*attack.null, *attack.excess, *attack.costs}]
+    if used:
+        parts.append(
+            Table(
+                head=("model", "without a search", "excess", "gradients", "pictures", "time"),
+                rows=tuple(
+                    (
+                        s.label,
+                        cell(attack.null.get(s.key)),
+                        cell(attack.excess.get(s.key)),
+                        number(cost.gradients) if (cost := attack.costs.get(s.key)) else "–",
+                        number(cost.pictures) if cost else "–",
+                        seconds(cost.seconds) if cost else "–",
+                    )
+                    for s in used
+                ),
+            )
+        )
+    return parts
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return number(value)
+    return str(value)

@@ -1,0 +1,277 @@
+"""Sections about how the edit was found: strength, inverted inputs, blocks, costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from excise.reporting.charts import (
+    Axis,
+    Chart,
+    Curve,
+    Line,
+    Mark,
+    Row,
+    Series,
+    Span,
+    curves,
+    forest,
+)
+from excise.reporting.figures import Cost, Estimate, Rate
+from excise.reporting.findings import Strength, StrengthPoint
+from excise.reporting.page.looks import cell, mark, plain_cell
+from excise.reporting.page.parts import Facts, Figure, Fold, Pair, Part, Section, Strip, Table
+from excise.reporting.page.strips import Uris, strip
+from excise.reporting.record import Record
+from excise.reporting.wording import number, percent, seconds, size
+
+# The attribute of a point, and how its line looks: erasure, then what is kept.
+LINES = (
+    Series(key="plain", label="seen, plain words", css="s-edit"),
+    Series(key="searched", label="seen, searched", css="s-rival1", shape="up"),
+    Series(key="kept", label="rest kept, mean", css="s-kept", shape="square"),
+    Series(key="neighbours", label="neighbours kept", css="s-rival2", shape="diamond", dashed=True),
+    Series(key="worst", label="worst class kept", css="s-oracle", shape="down", dashed=True),
+)
+
+
+MEANT = {
+    "plain": "in plain words",
+    "searched": "after a search",
+    "kept": "on average",
+    "worst": "of the worst class",
+    "neighbours": "of what is closest",
+}
+
+
+def strength(record: Record) -> Section | None:
+    """The curve over the strength."""
+    found = record.strength
+    if found is None or not found.points:
+        return None
+    ends = _ends(found)
+    lead = (
+        "The edit can be applied more or less strongly. Too little leaves the concept, too much "
+        "harms the rest. "
+    )
+    lead += (
+        "The shaded range meets both demands; the strength is chosen within it."
+        if found.feasible
+        else "No strength meets both demands: what is needed to remove the concept lies above "
+        "what the rest can bear. Both ends are shown."
+    )
+    return Section(
+        key="strength",
+        title="How strong the edit must be",
+        lead=f"{lead} {found.note}".strip(),
+        parts=(
+            Figure(chart=_strength_chart(found), table=_strength_table(found)),
+            Facts(rows=ends),
+        ),
+    )
+
+
+def _ends(found: Strength) -> tuple[tuple[str, str], ...]:
+    def text(value: float | None) -> str:
+        return "not reached" if value is None else number(value)
+
+    rows = [("Gone from strength", text(found.erased_from))]
+    rows.append(("Rest kept up to strength", text(found.kept_to)))
+    rows.append(("Chosen", "none" if found.chosen is None else number(found.chosen)))
+    rows += [
+        (f"“Gone” means {MEANT.get(name, name)}", f"seen in at most {percent(v)}")
+        for name, v in found.floors.items()
+    ]
+    rows += [(f"“Kept” means {MEANT.get(name, name)}", f"at least {percent(v)}")
+             for name, v in found.limits.items()]  # fmt: skip
+    return tuple(rows)
+
+
+def _of(point: StrengthPoint, key: str) -> Rate | Estimate | None:
+    value: Rate | Estimate | None = getattr(point, key)
+    return value
+
+
+def _strength_chart(found: Strength) -> Chart:
+    alphas = [point.alpha for point in found.points]
+    lines = []
+    for series in LINES:
+        pairs = [(p.alpha, value) for p in found.points if (value := _of(p, series.key))]
+        if pairs:
+            said = tuple(mark(v, f"{series.label}, strength {number(a)}") for a, v in pairs)
+            lines.append(Curve(series=series, x=tuple(a for a, _ in pairs), marks=said))
+    span = None
+    if found.erased_from is not None and found.kept_to is not None:
+        both = sorted((found.erased_from, found.kept_to))
+        text = "gone, and rest kept" if found.feasible else "neither gone nor kept"
+        span = Span(start=both[0], stop=both[1], label=text,
+                    css="span" if found.feasible else "span bad")  # fmt: skip
+    axis = Axis.around(alphas, number, "strength")
+    return curves(
+        "strength-curve",
+        "The concept and the rest, by strength of the edit",
+        f"gone from {found.erased_from}, kept up to {found.kept_to}, chosen {found.chosen}",
+        lines,
+        Axis(low=min(alphas), high=max(alphas), label="strength", text=number,
+             ticks=tuple(t for t in axis.ticks if min(alphas) <= t <= max(alphas))),
+        Axis(),
+        span=span,
+        upright=[] if found.chosen is None else [Line(at=found.chosen, label="chosen")],
+    )  # fmt: skip
+
+
+def _strength_table(found: Strength) -> Table:
+    used = [s for s in LINES if any(_of(p, s.key) for p in found.points)]
+    norms = any(point.norm is not None for point in found.points)
+    return Table(
+        head=("strength", *(s.label for s in used), *(("change of weights",) if norms else ())),
+        rows=tuple(
+            (
+                number(p.alpha),
+                *(cell(_of(p, s.key)) for s in used),
+                *((percent(p.norm) if p.norm is not None else "–",) if norms else ()),
+            )
+            for p in found.points
+        ),
+    )
+
+
+def inversions(record: Record, uris: Uris, series: Sequence[Series]) -> Section | None:
+    """What each inverted input draws, before and after."""
+    found = record.inversions
+    if found is None or not found.rows:
+        return None
+    strips: list[Strip] = []
+    for row in found.rows:
+        group = record.group(row.pictures)
+        facts = [f"{s.label}: {percent(row.rates[s.key].value)} seen" for s in series
+                 if s.key in row.rates]  # fmt: skip
+        facts += [f"loss {number(row.losses[s.key])} {s.label}" for s in series
+                  if s.key in row.losses]  # fmt: skip
+        shown = group and strip(group, uris, series, title=f"Input {row.label}",
+                                facts=" · ".join(facts), most=4)  # fmt: skip
+        strips += [shown] if shown else []
+    rates = [s for s in series if any(s.key in row.rates for row in found.rows)]
+    losses = [s for s in series if any(s.key in row.losses for row in found.rows)]
+    table = Table(
+        head=("input", "kind", *(f"seen, {s.label}" for s in rates),
+              *(f"loss, {s.label}" for s in losses)),
+        rows=tuple(
+            (
+                row.label,
+                "–" if row.cluster is None else number(row.cluster + 1),
+                *(cell(row.rates.get(s.key)) for s in rates),
+                *(number(row.losses[s.key]) if s.key in row.losses else "–" for s in losses),
+            )
+            for row in found.rows
+        ),
+    )  # fmt: skip
+    known = {
+        "Inputs": number(len(found.rows)),
+        "Kinds of effect": _or_nothing(found.clusters, number),
+        "Participation ratio": _or_nothing(found.participation, number),
+        "Chance that the next is of a new kind": _or_nothing(found.singletons, percent),
+        "If all are extinct, the next survives at most": _or_nothing(found.survival, percent),
+    }
+    parts: list[Part] = [Pair(strips=tuple(strips))] if strips else []
+    rows = tuple((name, value) for name, value in known.items() if value)
+    return Section(
+        key="inputs",
+        title="Other ways to ask for it",
+        lead="Before erasing, the method searches for many different inputs that draw the concept "
+        "on the unedited model. The edit has to stop all of them."
+        + (f" {found.note}" if found.note else ""),
+        parts=(*parts, Facts(rows=rows), Fold(title="Numbers", parts=(table,))),
+    )
+
+
+def _or_nothing(value: float | None, text: Callable[[float], str]) -> str:
+    return "" if value is None else text(value)
+
+
+def blocks(record: Record) -> Section | None:
+    """Gain and cost of each block."""
+    if record.blocks is None or not record.blocks.rows:
+        return None
+    gain = Series(key="gain", label="erasure gained", css="s-edit")
+    cost = Series(key="cost", label="rest lost", css="s-bad", shape="square")
+    rows = record.blocks.rows
+    ends = [b for r in rows for e in (r.gain, r.cost) for b in (e.low, e.high, e.value)]
+    chart = forest(
+        "blocks-chart",
+        "What changing each block alone gains and costs",
+        "; ".join(f"{r.name}: gain {number(r.gain.value)}, cost {number(r.cost.value)}"
+                  for r in rows),
+        [
+            Row(
+                label=row.name,
+                marks={
+                    "gain": _estimate(row.gain, "erasure gained"),
+                    "cost": _estimate(row.cost, "rest lost"),
+                },
+                right="chosen" if row.chosen else "",
+                strong=row.chosen,
+            )
+            for row in rows
+        ],
+        (gain, cost),
+        Axis.around([b for b in ends if b is not None], percent),
+        bars=True,
+    )  # fmt: skip
+    table = Table(
+        head=("block", "parameters", "erasure gained", "rest lost", "chosen"),
+        rows=tuple(
+            (r.name, number(r.parameters), cell(r.gain), cell(r.cost), "yes" if r.chosen else "no")
+            for r in rows
+        ),
+    )
+    return Section(
+        key="blocks",
+        title="Where in the model",
+        lead="Not every part of the network holds the concept. The edit is confined to the parts "
+        "in which it gains most for what it costs."
+        + (f" {record.blocks.note}" if record.blocks.note else ""),
+        parts=(Figure(chart=chart, table=table),),
+    )
+
+
+def _estimate(found: Estimate, name: str) -> Mark:
+    return Mark(value=found.value, low=found.low, high=found.high,
+                said=f"{name}: {plain_cell(found)}")  # fmt: skip
+
+
+def costs(record: Record) -> Section | None:
+    """What the work cost, by stage."""
+    if not record.costs:
+        return None
+
+    def row(name: str, cost: Cost) -> tuple[str, ...]:
+        counts = (cost.evaluations, cost.gradients, cost.pictures)
+        sizes = (cost.peak_bytes, cost.saved_bytes)
+        return (
+            name,
+            seconds(cost.seconds),
+            *(number(value) if value else "–" for value in counts),
+            *(size(value) if value else "–" for value in sizes),
+        )
+
+    parts = [one.cost for one in record.costs]
+    total = Cost(
+        evaluations=sum(c.evaluations for c in parts),
+        gradients=sum(c.gradients for c in parts),
+        pictures=sum(c.pictures for c in parts),
+        seconds=sum(c.seconds for c in parts),
+        peak_bytes=max(c.peak_bytes for c in parts),
+        saved_bytes=sum(c.saved_bytes for c in parts),
+    )
+    machine = "; ".join(f"{name} {value}" for name, value in record.machine.items())
+    table = Table(
+        head=("stage", "time", "evaluations", "gradients", "pictures", "peak memory", "written"),
+        rows=(*(row(c.stage, c.cost) for c in record.costs), row("in all", total)),
+    )
+    return Section(
+        key="costs",
+        title="What it cost",
+        lead="An evaluation is one picture through the denoising network once."
+        + (f" Machine: {machine}." if machine else ""),
+        parts=(table,),
+    )

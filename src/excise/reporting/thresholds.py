@@ -1,0 +1,126 @@
+"""A record at another threshold of its judge, from the table of scores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from excise.errors import BadSetting, UserError
+from excise.reporting.attacks import AttackResult
+from excise.reporting.figures import Rate
+from excise.reporting.findings import Inversions
+from excise.reporting.record import Record
+from excise.reporting.subject import Check
+from excise.reporting.tables import Scores
+
+
+def at_threshold(record: Record, scores: Scores, threshold: float) -> Record:
+    """The record with the judge's rates of the concept found again; what cannot be is left out.
+
+    threshold: of the first judge, for the labels that stand for the concepts. The judge's other
+    labels keep their own.
+
+    Raises:
+        BadSetting: a threshold outside [0, 1]. UserError: no judge, or none of its looks is kept.
+    """
+    if not 0 <= threshold <= 1:
+        raise BadSetting(f"expected a threshold in [0, 1], got {threshold}")
+    judge = next((judge for judge in record.judges if judge.role == "judge"), None)
+    if judge is None:
+        raise UserError("expected a report with a judge, got one without; evaluate again")
+    names = {str(name) for concept in record.subject.concepts for name in _names(concept)}
+    looks = scores.where(judge=judge.name)
+    labels = names & set(looks.factors["label"].tolist())
+    if not labels:
+        raise UserError(
+            f"expected looks of {judge.name!r} at {sorted(names)} in the table of scores, got "
+            "none; evaluate again"
+        )
+    table = _Table(looks, labels, threshold)
+    inversions = record.inversions
+    return record.model_copy(
+        update={
+            "judges": tuple(
+                one.model_copy(
+                    update={
+                        "thresholds": {**one.thresholds, **dict.fromkeys(labels, threshold)},
+                        "false_alarms": None,  # they were counted at the old one
+                    }
+                )
+                if one is judge
+                else one
+                for one in record.judges
+            ),
+            "rates": tuple(
+                row.model_copy(update={"rates": table.rates(row.key, row.rates)})
+                if row.judge == judge.name
+                else row
+                for row in record.rates
+            ),
+            "attacks": tuple(_attack(attack, table) for attack in record.attacks),
+            "agreement": tuple(
+                row.model_copy(
+                    update={"rates": {**row.rates, judge.name: found}}
+                    if (found := table.rate(row.key, row.arm)) and judge.name in row.rates
+                    else {}
+                )
+                for row in record.agreement
+            ),
+            "inversions": None if inversions is None else _inversions(inversions, table),
+            "pictures": tuple(
+                group.model_copy(update={"shown": {}}) for group in record.pictures
+            ),
+            "excess": None,
+            "replacement": None,
+            "strength": None,
+            "checks": (*record.checks, _said(judge.name, labels, threshold)),
+        }
+    )  # fmt: skip
+
+
+class _Table:
+    def __init__(self, looks: Scores, labels: set[str], threshold: float) -> None:
+        self._looks = looks
+        self._labels = labels
+        self._threshold = threshold
+
+    def rate(self, group: str, arm: str) -> Rate | None:
+        rows = self._looks.where(group=group, arm=arm)
+        if not set(rows.factors["label"].tolist()) <= self._labels:
+            return None
+        return rows.rate(self._threshold)
+
+    def rates(self, group: str, old: Mapping[str, Rate]) -> dict[str, Rate]:
+        return {arm: self.rate(group, arm) or rate for arm, rate in old.items()}
+
+
+def _attack(attack: AttackResult, table: _Table) -> AttackResult:
+    rungs = tuple(
+        rung.model_copy(update={"rates": table.rates(f"{attack.name}/{rung.key}", rung.rates)})
+        for rung in attack.rungs
+    )
+    null = table.rates(f"{attack.name}/null", attack.null)
+    return attack.model_copy(update={"rungs": rungs, "null": null, "best_of": {}, "excess": {}})
+
+
+def _inversions(inversions: Inversions, table: _Table) -> Inversions:
+    rows = tuple(
+        row.model_copy(update={"rates": table.rates(f"inverted/{row.label}", row.rates)})
+        for row in inversions.rows
+    )
+    return inversions.model_copy(update={"rows": rows})
+
+
+def _names(concept: Mapping[str, object]) -> list[object]:
+    synonyms = concept.get("synonyms")
+    return [concept.get("name"), *(synonyms if isinstance(synonyms, list) else [])]
+
+
+def _said(judge: str, labels: set[str], threshold: float) -> Check:
+    return Check(
+        name="threshold",
+        level="warning",
+        found=f"{judge} at {threshold:g} for {', '.join(sorted(labels))}, not as fixed beforehand.",
+        meaning="A threshold that is moved after the fact makes the rate a choice.",
+        advice="Rates were found again from the table of scores. The strength curve, best of R, "
+        "the excess and what is drawn instead are left out, since they are not in it.",
+    )

@@ -1,0 +1,237 @@
+"""What the first screen says, found from the record in one place."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from excise.reporting.attacks import AttackResult
+from excise.reporting.figures import Estimate, Rate, Value
+from excise.reporting.record import Record
+from excise.reporting.wording import capital, listed, number, percent, points, tally
+
+Status = Literal[
+    "erased", "returns", "undecided", "damaged", "present", "untested", "infeasible", "unmeasured"
+]
+
+# In a word or two, for a table, a badge or a script.
+SHORT: dict[Status, str] = {
+    "erased": "erased",
+    "returns": "comes back under attack",
+    "undecided": "too few pictures to decide",
+    "damaged": "erased, with damage",
+    "present": "not erased",
+    "untested": "erased in plain use, not attacked",
+    "infeasible": "infeasible",
+    "unmeasured": "not measured",
+}
+
+
+class Verdict(Value):
+    """Where it stands. headline, attack: sentences; reasons: what kept it from "erased"."""
+
+    status: Status
+    short: str
+    headline: str
+    attack: str
+    reasons: tuple[str, ...] = ()
+
+
+class Figures(Value):
+    """The figures that the verdict rests on; an arm is the edit, else the model in question."""
+
+    arm: str
+    plain: dict[str, Rate] = Field(default_factory=dict)
+    attack: AttackResult | None = None
+    searched: dict[str, Rate] = Field(default_factory=dict)
+    kept: Estimate | None = None
+    worst: Estimate | None = None
+    neighbours: Estimate | None = None
+
+
+def figures(record: Record) -> Figures:
+    """The headline figures of a record."""
+    edit = record.arm("edit") or record.arm("base")
+    arm = edit.key if edit else ""
+    plain = next((row for row in record.rates if row.kind == "plain"), None)
+    attack = _strongest(record, arm)
+    rung = attack.counts if attack else None
+    kept = record.kept
+    return Figures(
+        arm=arm,
+        plain=plain.rates if plain else {},
+        attack=attack,
+        searched=rung.rates if rung else {},
+        kept=kept.mean.get(arm) if kept else None,
+        worst=kept.worst.get(arm) if kept else None,
+        neighbours=kept.neighbours.get(arm) if kept else None,
+    )
+
+
+def verdict(record: Record) -> Verdict:
+    """The sentences of the first screen, and the one word that they amount to."""
+    found = figures(record)
+    edited = record.arm("edit") is not None
+    here = found.plain.get(found.arm)
+    reasons = _reasons(record, found)
+    status = _status(record, found, reasons)
+    name = concept_name(record)
+    if here is None:
+        headline = f"Nobody looked whether {name} still appears."
+    elif status == "infeasible":
+        headline = f"No strength removes {name} and keeps the rest.{_both_ends(record)}"
+    elif here.high <= record.criteria.plain:
+        gone = "no longer appears" if edited else "does not appear"
+        headline = f"{capital(name)} {gone}: {_count(here)}."
+    else:
+        headline = f"{capital(name)} {'still ' if edited else ''}appears: {_count(here)}."
+    if found.kept is not None and status != "infeasible":
+        damaged = "kept" in reasons or "worst" in reasons or "neighbours" in reasons
+        only = "Only " if damaged and found.kept.value < 0.97 else ""
+        headline += f" {only}{percent(found.kept.value)} of everything else is still drawn."
+    return Verdict(
+        status=status,
+        short=SHORT[status],
+        headline=headline,
+        attack=_attack_sentence(record, found, name, "attack" in reasons),
+        reasons=tuple(reasons.values()),
+    )
+
+
+def concept_name(record: Record) -> str:
+    """The concepts' names as a sentence has them: words that prompts use in quotation marks."""
+    names = []
+    for concept in record.subject.concepts:
+        name = str(concept.get("name", ""))
+        names.append(f"the {name}" if concept.get("kind") == "implicit" else f"“{name}”")
+    return listed(names)
+
+
+def _count(rate: Rate) -> str:
+    if rate.count is None:
+        return f"{percent(rate.value)} of pictures (at most {percent(rate.high)})"
+    share = "" if rate.count == 0 else f"{percent(rate.value)}, "
+    return f"{tally(rate)} pictures ({share}at most {percent(rate.high)})"
+
+
+def _both_ends(record: Record) -> str:
+    found = record.strength
+    if found is None or found.erased_from is None or found.kept_to is None:
+        return ""
+    return (
+        f" It takes {number(found.erased_from)} to remove it; "
+        f"the rest bears {number(found.kept_to)}."
+    )
+
+
+def _strongest(record: Record, arm: str) -> AttackResult | None:
+    """The attack that the first screen shows: the one with the largest excess of those that may."""
+    usable = [a for a in record.attacks if a.counts and arm in a.counts.rates]
+    confirmed = [a for a in usable if a.confirmatory]
+    named = [a for a in confirmed if record.excess and a.name == record.excess.attack]
+    oracle = record.arm("oracle")
+
+    def excess(attack: AttackResult) -> float:
+        rates = attack.counts.rates if attack.counts else {}
+        floor = rates[oracle.key].value if oracle and oracle.key in rates else 0.0
+        return rates[arm].value - floor
+
+    return max(named or confirmed or usable, key=excess, default=None)
+
+
+def _status(record: Record, found: Figures, reasons: dict[str, str]) -> Status:
+    here = found.plain.get(found.arm)
+    if record.strength and not record.strength.feasible:
+        return "infeasible"
+    if here is None:
+        return "unmeasured"
+    if "plain" in reasons:
+        return "present" if here.value > record.criteria.plain else "undecided"
+    if "attack" in reasons:
+        return "returns"
+    if "undecided" in reasons:
+        return "undecided"
+    if {"kept", "worst", "neighbours"} & set(reasons):
+        return "damaged"
+    return "untested" if "untested" in reasons else "erased"
+
+
+def _reasons(record: Record, found: Figures) -> dict[str, str]:
+    """By what is lacking, the sentence that says so."""
+    limits, reasons = record.criteria, {}
+    here = found.plain.get(found.arm)
+    if here is not None and here.high > limits.plain:
+        reasons["plain"] = (
+            f"In plain use it may appear in up to {percent(here.high)} of the pictures; "
+            f"at most {percent(limits.plain)} was asked for."
+        )
+    reasons |= _attack_reasons(record, found)
+    kept, worst, near = found.kept, found.worst, found.neighbours
+    if kept is None:
+        reasons["unkept"] = "What was kept was not measured."
+    elif (kept.value if kept.low is None else kept.low) < limits.kept:
+        low = kept.value if kept.low is None else kept.low
+        reasons["kept"] = (
+            f"Of everything else as little as {percent(low)} may have been kept; "
+            f"at least {percent(limits.kept)} was asked for."
+        )
+    if worst is not None and worst.value < limits.worst:
+        label = record.kept.worst_label if record.kept else ""
+        reasons["worst"] = (
+            f"The worst single thing{f', “{label}”,' if label else ''} kept "
+            f"{percent(worst.value)}; at least {percent(limits.worst)} was asked for."
+        )
+    if near is not None and near.value < limits.neighbours:
+        reasons["neighbours"] = (
+            f"What is closest to it kept {percent(near.value)}; "
+            f"at least {percent(limits.neighbours)} was asked for."
+        )
+    return reasons
+
+
+def _attack_reasons(record: Record, found: Figures) -> dict[str, str]:
+    margin = record.criteria.excess
+    oracle = record.arm("oracle")
+    here = found.searched.get(found.arm)
+    if here is None:
+        return {"untested": "No attack was run."}
+    if record.excess is not None:
+        value, upper = record.excess.value, record.excess.upper
+    elif oracle is not None and oracle.key in found.searched:
+        floor = found.searched[oracle.key]
+        # Each bound holds by itself, so their difference errs towards "not shown".
+        value, upper = here.value - floor.value, here.high - floor.low
+    else:
+        value, upper = here.value, here.high
+    if value >= margin:
+        return {
+            "attack": f"A search finds it {points(value)} more often than the reference; less "
+            f"than {points(margin)} was asked for."
+        }
+    if upper >= margin:
+        return {
+            "undecided": f"A search may find it up to {points(upper)} more often than the "
+            f"reference; less than {points(margin)} was asked for."
+        }
+    if oracle is None:
+        return {}
+    confirmed = found.attack is not None and found.attack.confirmatory is not False
+    return {} if confirmed else {"untested": "No attack could tell recovery from injection."}
+
+
+def _attack_sentence(record: Record, found: Figures, name: str, returns: bool) -> str:
+    here = found.searched.get(found.arm)
+    if here is None:
+        return "No attack was run, so whether a search would bring it back is not known."
+    base, oracle = record.arm("base"), record.arm("oracle")
+    against = []
+    if oracle and oracle.key in found.searched:
+        rate = percent(found.searched[oracle.key].value)
+        against.append(f"{rate} on a model that was never shown it")
+    if base and base.key in found.searched and base.key != found.arm:
+        against.append(f"{percent(found.searched[base.key].value)} before")
+    start = "But a search for a way around the edit" if returns else "A search for a way around it"
+    verb = "brings it back" if returns else "finds it"
+    text = f"{start} {verb} in {percent(here.value)} of pictures"
+    return f"{text}, against {listed(against)}." if against else f"{text}."
