@@ -128,3 +128,14 @@ def test_a_full_disk_is_explained(tmp_path: Path) -> None:
     with pytest.raises(ResourceError, match="no room"):
         save_tensors(tmp_path / "x", {"a": torch.zeros(9999)})
     assert os.listdir(tmp_path) == []
+
+
+def test_a_header_whose_length_looks_like_a_pickle_is_read(tmp_path: Path) -> None:
+    # Its length comes first in the file: 0x280 begins with the bytes of a pickle.
+    seen = set()
+    for pad in range(700):
+        path = tmp_path / "a.safetensors"
+        save_tensors(path, {"x": torch.zeros(1)}, {"pad": "x" * pad})
+        seen.add(path.read_bytes()[:2])
+        assert load_tensors(path)[1] == {"pad": "x" * pad}
+    assert b"\x80\x02" in seen

@@ -123,7 +123,8 @@ def _open(path: Path, device: str) -> Any:
         explain_reading(error, path)
     if not head:
         raise BadFile(f"{path} is empty; write or download it again")
-    for magic, what, cure in _KNOWN:
+    # After the length of the header, whose own bytes may look like any magic, there is its brace.
+    for magic, what, cure in _KNOWN if head[8:9] != b"{" else ():
         if head.lstrip().startswith(magic) if magic == b"<" else head.startswith(magic):
             advice = cure.format(name=path, stem=path.with_suffix(""))
             raise BadFile(f"expected a safetensors file, but {path} is {what}. {advice}")
