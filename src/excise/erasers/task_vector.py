@@ -1,0 +1,210 @@
+"""Task vector and Diverse Inversion.
+
+Fine-tune on the concept without any prompt, subtract the difference, and let inputs that bring the
+concept back say how strongly.
+
+Pham, Marshall, Hegde and Cohen 2024, "Robust Concept Erasure Using Task Vectors"
+(arXiv:2404.03631).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from excise.edit import Edit, Recipe
+from excise.erasers.base import Change, Eraser, Work
+from excise.erasers.choosing import Finder
+from excise.errors import Infeasible, MissingJudge
+from excise.primitives import arithmetic
+from excise.primitives.data import empty
+from excise.primitives.denoising import Bank, Weighting
+from excise.primitives.finetune import Optimiser, Term, finetune
+from excise.primitives.losses import mean, one_caption, picture_errors
+from excise.primitives.strength import Floors, Search, search
+
+Variant = Literal["paper"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskVector(Eraser):
+    """A negated task vector, its strength found with Diverse Inversion.
+
+    pictures: of each concept, drawn by the model unless the concept brings its own. contexts:
+        sentences around the prompts they are drawn from.
+    selector, steps, batch, lr, weighting: of the fine-tune on the empty caption.
+    strength: alpha; None searches for it, which needs a judge.
+    embeddings: size of the choose-set. inversion_steps, samples: of its search. carried: further
+        gradient steps that each embedding gets on every edited model that is tried.
+    looks: pictures of each embedding and strength. kept: pictures of each class that has to stay.
+    plain: seeds of each prompt that names the concept.
+    grid, refine: strengths that are tried, and bisections of either end.
+    rounds: attacks on the chosen edit whose survivors join the choose-set.
+    natural, injected: the floors; see `Floors`.
+    subset: blocks that the vector is confined to; empty means all.
+    """
+
+    name: ClassVar[str] = "task_vector"
+    paper: ClassVar[str] = "arXiv:2404.03631"
+    scaled: ClassVar[tuple[str, ...]] = ("inversion_steps", "embeddings", "kept", "looks")
+    measured: ClassVar[Mapping[str, Mapping[str, object]]] = {
+        "emoji": {"lr": 1e-4, "batch": 32, "weighting": "min_snr", "pictures": 192},
+    }
+
+    pictures: int = 200
+    contexts: tuple[str, ...] = ("{}",)
+    selector: str | tuple[str, ...] = "denoiser"
+    steps: int = 200
+    batch: int = 16
+    lr: float = 1e-5
+    weighting: Weighting = "uniform"
+    strength: float | None = None
+    embeddings: int = 16
+    inversion_steps: int = 300
+    samples: int = 4
+    carried: int = 20
+    looks: int = 8
+    kept: int = 12
+    plain: int = 1
+    grid: tuple[float, ...] = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0)
+    refine: int = 1
+    rounds: int = 1
+    natural: float = 0.01
+    injected: float = 0.10
+    subset: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        self._positive("pictures", "steps", "batch", "lr", "embeddings", "inversion_steps", "looks")
+
+    def change(self, work: Work) -> Change:
+        """Fine-tune, negate, and find the strength."""
+        tau, record = self.vector(work)
+        if self.strength is not None:
+            edit = arithmetic.negated(tau, self.strength)
+            return Change(deltas=edit, record={**record, "strength": self.strength})
+        if work.judge is None:
+            raise MissingJudge(
+                "expected a judge to find the strength with, got none; give one, or set a strength "
+                "(--strength 1.75 --no-search), which the report then calls not verified"
+            )
+        finder = Finder.of(self, work, work.judge)
+        result, rounds = self._searched(finder, tau)
+        record |= {
+            "strength_search": result.to_json(),
+            "choose": finder.record(),
+            "rounds": rounds,
+        }
+        if result.chosen is None:
+            raise Infeasible(_why(result), details=self._ends(work, finder, tau, result, record))
+        return Change(
+            deltas=arithmetic.negated(tau, result.chosen),
+            record={**record, "strength": result.chosen},
+            tensors=finder.tensors(),
+            verified=True,
+        )
+
+    def _searched(
+        self, finder: Finder, tau: Mapping[str, Tensor]
+    ) -> tuple[Search, list[dict[str, Any]]]:
+        """Search; attack what was chosen; search again with what came back, until nothing does."""
+        rounds: list[dict[str, Any]] = []
+        while True:
+            result = search(
+                lambda alpha: finder.reading(tau, alpha),
+                floors=self.floors,
+                grid=self.grid,
+                refine=self.refine,
+            )
+            if result.chosen is None or len(rounds) == self.rounds:
+                return result, rounds
+            back = finder.counterexamples(tau, result.chosen, len(rounds))
+            rounds.append({"alpha": result.chosen, "tried": self.embeddings, "back": len(back)})
+            if not back:
+                return result, rounds
+            finder.choose.append(back)
+
+    def _ends(
+        self,
+        work: Work,
+        finder: Finder,
+        tau: Mapping[str, Tensor],
+        result: Search,
+        record: Mapping[str, Any],
+    ) -> dict[str, Any]:
+        """The record of a search without an answer, and the edits at both of its ends."""
+        at = {"erases": result.erased_from, "keeps": result.kept_to, "nearest": result.nearest}
+        recipe = Recipe.of(self, work.concepts, seed=work.seed)
+        return {
+            **record,
+            "nearest": result.nearest,
+            "tensors": finder.tensors(),
+            "ends": {
+                name: Edit.of(work.model, arithmetic.negated(tau, alpha), recipe=recipe)
+                for name, alpha in at.items()
+                if alpha is not None
+            },
+        }
+
+    @property
+    def floors(self) -> Floors:
+        """What counts as gone and as kept."""
+        return Floors(natural=self.natural, injected=self.injected)
+
+    def vector(self, work: Work) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """tau, confined to the subset, and how it came to be."""
+        sets = work.pictures(self.pictures, "tau", self.contexts)
+        latents = torch.cat([s.latents for s in sets])
+        errors = picture_errors(
+            work.model,
+            latents,
+            one_caption(empty(work.model)),
+            batch=self.batch,
+            weighting=self.weighting,
+        )
+        tuned = finetune(
+            work.model,
+            self.selector,
+            {"concept": Term(loss=mean(errors))},
+            steps=self.steps,
+            optimiser=Optimiser(lr=self.lr),
+            seed=work.seed,
+            progress=work.progress,
+            stage=work.stage("finetune"),
+        )
+        tau = dict(tuned.deltas)
+        if self.subset:
+            groups = work.model.blocks()
+            names = [n for block in self.subset for n in groups.get(block, (block,))]
+            tau = arithmetic.restricted(tau, names)
+        with torch.no_grad():
+            caption = work.model.encode(work.concepts[0].prompts()[0])
+            ratio = arithmetic.guidance(
+                work.model,
+                arithmetic.negated(tau),
+                latents,
+                caption,
+                empty(work.model),
+                Bank.of(latents, 64, seed=work.seed),
+            )
+        record = {
+            **tuned.record(),
+            "pictures": [s.record() for s in sets],
+            "relative_norm": arithmetic.relative_norm(work.model, tau),
+            "guidance": ratio.to_json(),
+        }
+        return tau, record
+
+
+def _why(result: Search) -> str:
+    erased = "no strength tried" if result.erased_from is None else f"{result.erased_from:g}"
+    stays = "no strength tried" if result.kept_to is None else f"{result.kept_to:g}"
+    return (
+        f"infeasible: the concept is gone from strength {erased}, everything else is kept up to "
+        f"strength {stays}; the nearest to both is {math.floor(result.nearest * 100) / 100:g}. "
+        "Try another method (--method esd), or looser floors (--set injected=0.2)"
+    )
