@@ -15,7 +15,7 @@ from torch import Tensor
 from excise.errors import BadFile, UserError
 from excise.primitives.bands import BANDS
 from excise.stats import Curve, Observations, best_of_r
-from excise.store import load_tensors, save_tensors
+from excise.store import Artefact, load_tensors, save_tensors
 from excise.types import Costs, EditLike, Request
 
 FORMAT = "excise.attack/1"
@@ -170,12 +170,18 @@ class AttackResult:
             "drawn": self.drawn.to_json(),
         }
 
-    def save(self, path: Path | str) -> None:
-        """Write a safetensors file: values, requests and what they need to be drawn again."""
+    def artefact(self) -> Artefact:
+        """Values, requests and what they need to be drawn again."""
         tensors: dict[str, Tensor] = {}
         requests = [[one.to_json(tensors) for one in many] for many in self.requests]
         tensors |= {"select": self.select, "score": self.score}
-        save_tensors(path, tensors, {"format": FORMAT, "requests": requests, **self.to_json()})
+        record = {"format": FORMAT, "requests": requests, **self.to_json()}
+        return Artefact(tensors=tensors, record=record)
+
+    def save(self, path: Path | str) -> None:
+        """Write a safetensors file of the `artefact`."""
+        made = self.artefact()
+        save_tensors(path, made.tensors, made.record)
 
     @staticmethod
     def load(path: Path | str, edits: Mapping[str, EditLike] | None = None) -> AttackResult:
@@ -183,6 +189,14 @@ class AttackResult:
         tensors, record = load_tensors(path)
         if not isinstance(record, dict) or record.get("format") != FORMAT:
             raise BadFile(f"expected {FORMAT}, but {path} holds something else; attack again")
+        return AttackResult.of(Artefact(tensors=tensors, record=record), edits)
+
+    @staticmethod
+    def of(made: Artefact, edits: Mapping[str, EditLike] | None = None) -> AttackResult:
+        """From what `artefact` gave."""
+        tensors, record = made.tensors, made.record
+        if not isinstance(record, dict) or record.get("format") != FORMAT:
+            raise BadFile(f"expected {FORMAT}, got other contents; attack again")
         known: dict[str, EditLike] = {BANDS.digest: BANDS, **(edits or {})}
         same = ("attack", "settings", "chooses", "independent", "concept", "judge", "threshold")
         return AttackResult(
