@@ -10,10 +10,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what a type checker reads; tests hold it equal to the map below
+    from excise.api import apply as apply
+    from excise.api import attack as attack
+    from excise.api import erase as erase
+    from excise.api import estimate as estimate
+    from excise.api import evaluate as evaluate
+    from excise.api import export as export
+    from excise.api import generate as generate
+    from excise.api import info as info
+    from excise.api import load as load
+    from excise.api import merge as merge
+    from excise.api import report as report
     from excise.edit import Edit as Edit
     from excise.errors import ExciseError as ExciseError
     from excise.errors import Infeasible as Infeasible
     from excise.errors import UserError as UserError
+    from excise.reporting import Report as Report
     from excise.types import Concept as Concept
     from excise.types import Prompt as Prompt
     from excise.types import Request as Request
@@ -38,6 +50,7 @@ _HOME = {
     "apply": "excise.api",
     "attack": "excise.api",
     "erase": "excise.api",
+    "estimate": "excise.api",
     "evaluate": "excise.api",
     "export": "excise.api",
     "generate": "excise.api",

@@ -1,0 +1,90 @@
+"""One attack on one model."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from excise import registry
+from excise.api.concepts import ConceptSource
+from excise.api.evaluating import arms_of, concept_for
+from excise.api.judging import JudgeSource, judges_for
+from excise.api.loading import EditSource, Source, load
+from excise.attacks.base import Attack, AttackResult, run_attack
+from excise.attacks.concept_inversion import ConceptInversion
+from excise.progress import SILENT, Progress
+from excise.settings import build, recipe
+from excise.suite.bench import Bench
+from excise.suite.ladder import attacked, prompts_of, seeds_of
+from excise.suite.sizes import Budget, sizes_of
+from excise.types import Concept, Prompt
+
+
+def attack(
+    model: Source,
+    edit: EditSource | None = None,
+    concept: ConceptSource | None = None,
+    *,
+    method: str = "concept_inversion",
+    settings: Mapping[str, object] | None = None,
+    prompts: Sequence[str | Prompt] = (),
+    base: Source | None = None,
+    judge: JudgeSource | None = None,
+    budget: Budget = "standard",
+    seed: int = 0,
+    out: str | os.PathLike[str] | None = None,
+    progress: Progress = SILENT,
+) -> AttackResult:
+    """Search a model for inputs that bring a concept back, and score them on seeds of their own.
+
+    model, edit, base, concept: as `evaluate`. prompts: left out, the concept's own sentences.
+    out: a ``.safetensors`` file for the values and the inputs that were found; these bring the
+        concept back.
+
+    Raises:
+        UnknownName, BadSetting, MissingJudge, BadConcept: as they say.
+    """
+    model = load(model)
+    target = concept_for(model, edit, concept)
+    arms = {arm.key: arm for arm in arms_of(model, edit, target, base=base, oracle=None)}
+    bench = Bench(
+        arms=arms,
+        concept=target,
+        judge=judges_for(model, (target,), judge).first,
+        sizes=sizes_of(budget),
+        seed=seed,
+        progress=progress,
+    )
+    cls: type[Attack] = registry.get("attack", method)
+    ready = cls.fitted(bench.plain).at(budget)
+    own: Attack = build(cls, {**recipe(ready), **_plain(settings)})
+    subject: Concept = bench.full
+    if isinstance(own, ConceptInversion):
+        subject, _ = attacked(bench)
+        own = replace(own, share="all" if bench.full.pictures is None else "attack")
+    select, score = seeds_of(bench)
+    arm = arms["edit"]
+    unedited = bench.role("base")
+    with arm.live() as live:
+        found = run_attack(
+            own,
+            live,
+            subject,
+            tuple(prompts) or prompts_of(bench),
+            bench.judge,
+            select_seeds=select,
+            score_seeds=score,
+            base=None if unedited is None else unedited.model,
+            seed=seed,
+            progress=progress,
+        )
+    if out is not None:
+        found.save(Path(out))
+    return found
+
+
+def _plain(settings: Mapping[str, object] | None) -> dict[str, Any]:
+    return {name.replace("-", "_"): value for name, value in (settings or {}).items()}

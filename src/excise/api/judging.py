@@ -1,0 +1,107 @@
+"""Which judge? The one given, else the model's own, else a CLIP that is at hand."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from excise.errors import BadFile, MissingJudge
+from excise.judges.classifier import Classifier
+from excise.judges.witness import BANK, Witness
+from excise.judges.zero_shot_clip import ZeroShotClip
+from excise.primitives.prompts import kept_concepts
+from excise.types import Concept, Judge, TextToImage
+
+JudgeSource = Judge | str | os.PathLike[str]
+
+CLIPS = ("openai/clip-vit-large-patch14", "openai/clip-vit-base-patch32")
+"""Checkpoints that are used if they were downloaded before; nothing is downloaded."""
+
+WAYS = (
+    "give one with --judge (a folder of an image classifier of transformers, or of a CLIP), or "
+    "make an edit that is not verified, at a strength of your own: --strength 1.75 --no-search"
+)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Judges:
+    """The judge that counts, and those that are only compared with it."""
+
+    first: Judge
+    others: tuple[Judge, ...] = ()
+
+
+def judges_for(
+    model: TextToImage, concepts: Sequence[Concept], judge: JudgeSource | None = None
+) -> Judges:
+    """The judge to use for some concepts on a model.
+
+    judge: a judge; a folder of a classifier of `transformers`; a folder of a CLIP. Left out, the
+        model's own, with its auditor and the witness; else a CLIP that the model names, or one of
+        `CLIPS` in the hub's cache.
+
+    Raises:
+        MissingJudge: there is none. BadFile: the folder holds neither a classifier nor a CLIP.
+    """
+    if judge is not None:
+        if isinstance(judge, str | os.PathLike):
+            return Judges(first=_from_folder(Path(judge), model, concepts))
+        return Judges(first=judge)
+    notes: Mapping[str, Any] = getattr(model, "notes", {})
+    own = _place(notes, "judge")
+    if own is not None:
+        others: list[Judge] = []
+        if (auditor := _place(notes, "auditor")) is not None:
+            others.append(_from_folder(auditor, model, concepts))
+        if BANK.exists():
+            others.append(Witness())
+        return Judges(first=_from_folder(own, model, concepts), others=tuple(others))
+    clip = _place(notes, "clip") or _cached()
+    if clip is not None:
+        return Judges(first=_clip(clip, model, concepts))
+    raise MissingJudge(
+        f"expected a judge that can see {', '.join(repr(c.name) for c in concepts)} in a picture, "
+        f"but {model.name!r} brings none and no CLIP is in the cache; {WAYS}"
+    )
+
+
+def _from_folder(folder: Path, model: TextToImage, concepts: Sequence[Concept]) -> Judge:
+    config = folder / "config.json"
+    try:
+        kind = json.loads(config.read_text(encoding="utf-8")).get("model_type")
+    except (OSError, ValueError, AttributeError) as error:
+        raise BadFile(
+            f"expected the folder of an image classifier or of a CLIP, with config.json in it, got "
+            f"{folder}; {WAYS}"
+        ) from error
+    if kind == "clip":
+        return _clip(folder, model, concepts)
+    return Classifier(folder=str(folder))
+
+
+def _clip(folder: Path, model: TextToImage, concepts: Sequence[Concept]) -> Judge:
+    rest = kept_concepts(model, concepts)
+    names = [*(concept.name for concept in concepts), *(row.name for row in rest)]
+    return ZeroShotClip(folder=str(folder), names=tuple(dict.fromkeys(names)))
+
+
+def _place(notes: Mapping[str, Any], key: str) -> Path | None:
+    """A folder that a model's notes name, if it is there."""
+    folder = Path(str(notes[key])) if notes.get(key) else None
+    return folder if folder is not None and (folder / "config.json").exists() else None
+
+
+def _cached() -> Path | None:
+    """The folder of a CLIP in the hub's cache."""
+    from huggingface_hub import try_to_load_from_cache
+
+    for name in CLIPS:
+        files = [try_to_load_from_cache(name, f) for f in ("config.json", "model.safetensors",
+                 "preprocessor_config.json")]  # fmt: skip
+        if all(isinstance(file, str) for file in files):
+            return Path(str(files[0])).parent
+    return None

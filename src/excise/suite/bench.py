@@ -1,0 +1,141 @@
+"""What the sections of an evaluation share: models, judges, and what was drawn, drawn once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from excise.primitives.panel import label_of
+from excise.primitives.probe import Look, Probe
+from excise.primitives.prompts import completed
+from excise.progress import SILENT
+from excise.store import Artefact, Cache, Json, Stages, hash_json
+from excise.suite.arms import SHARED, Arm
+from excise.suite.jury import Jury
+from excise.suite.sizes import Sizes
+from excise.types import Concept, Costs, Judge, Progress, TextToImage
+
+Made = tuple[Mapping[str, Tensor], Json]
+VERSION = 1
+"""Of what is kept between runs; raise it where the same key would come to mean another result."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Bench:
+    """One evaluation of some models on one concept.
+
+    judge: what counts, a `Jury` where several look. shipped: results that came with the package,
+    which are only read. cache: where those of the base and the oracle are kept between runs.
+    stages: where those of the other arms are, to go on from after a kill. spent: by section and
+    arm, also where the result had been kept.
+    """
+
+    arms: Mapping[str, Arm]
+    concept: Concept
+    judge: Judge
+    sizes: Sizes
+    seed: int = 0
+    progress: Progress = SILENT
+    shipped: Cache | None = None
+    cache: Cache | None = None
+    stages: Stages | None = None
+    looks: dict[tuple[str, str], Look] = field(default_factory=dict)
+    spent: dict[tuple[str, str], Costs] = field(default_factory=dict)
+
+    @property
+    def plain(self) -> TextToImage:
+        """A model to ask what it knows, and to encode pictures: the base where there is one."""
+        return (self.role("base") or next(iter(self.arms.values()))).model
+
+    @property
+    def full(self) -> Concept:
+        """The concept, with what the model says of it."""
+        return completed(self.plain, self.concept)
+
+    @property
+    def label(self) -> str:
+        """The judge's word for the concept."""
+        return label_of(self.judge, self.full)
+
+    @property
+    def jury(self) -> Jury | None:
+        """The judges side by side; None if there is one alone."""
+        return self.judge if isinstance(self.judge, Jury) else None
+
+    def role(self, role: str) -> Arm | None:
+        """The first arm of a role."""
+        return next((arm for arm in self.arms.values() if arm.role == role), None)
+
+    def look(self, arm: Arm, probe: Probe, section: str) -> Look:
+        """A probe as one of the models draws it; the same pictures are drawn once."""
+        name = (arm.key, probe.digest)
+        known = self.looks.get(name)
+        # A judge that is no panel answers only what it is asked.
+        if known is None or not set(probe.labels) <= set(known.sheet.labels):
+
+            def draw() -> Made:
+                with arm.live() as model:
+                    made = probe.look(model, self.judge, progress=self.progress).artefact()
+                return made.tensors, made.record
+
+            key = {"look": probe.digest, "labels": sorted(probe.labels)}
+            self.looks[name] = known = Look.of(probe, self.kept(section, arm, key, draw))
+        return known.relabelled(probe)
+
+    def every(self, probe: Probe, section: str) -> dict[str, Look]:
+        """A probe as all of the models draw it, by arm."""
+        return {key: self.look(arm, probe, section) for key, arm in self.arms.items()}
+
+    def kept(
+        self, section: str, arm: Arm, key: Mapping[str, Any], make: Callable[[], Made]
+    ) -> Artefact:
+        """A result of one arm: found where it was kept, or made and kept.
+
+        key: all that it depends on besides the arm and the judge, as JSON values.
+        """
+        whole: Json = {
+            "version": VERSION,
+            "section": section,
+            "arm": arm.identity,
+            "judge": self._judge,
+            **key,
+        }
+        found = self._find(arm, whole)
+        if found is None:
+            before = arm.model.costs
+            tensors, record = make()
+            costs = (arm.model.costs - before).to_json()
+            found = self._keep(arm, whole, tensors, {"record": record, "costs": costs})
+        held: Any = found.record
+        name = (section, arm.key)
+        self.spent[name] = self.spent.get(name, Costs()) + Costs(**held["costs"])
+        return Artefact(tensors=found.tensors, record=held["record"])
+
+    @property
+    def _judge(self) -> str | None:
+        digest = getattr(self.judge, "digest", None)
+        return None if digest is None else str(digest)
+
+    def _find(self, arm: Arm, key: Json) -> Artefact | None:
+        if self._judge is None:  # nobody could tell whether it is still the same judge
+            return None
+        if arm.role in SHARED:
+            for store in (self.shipped, self.cache):
+                if store is not None and (found := store.get(key)) is not None:
+                    return found
+        return None if self.stages is None else self._stage(key).load()
+
+    def _keep(self, arm: Arm, key: Json, tensors: Mapping[str, Tensor], record: Json) -> Artefact:
+        made = Artefact(tensors=dict(tensors), record=record)
+        if self._judge is None:
+            return made
+        if arm.role in SHARED and self.cache is not None and self.cache.put(key, tensors, record):
+            return self.cache.get(key) or made
+        return made if self.stages is None else self._stage(key).finish(tensors, record)
+
+    def _stage(self, key: Json) -> Any:
+        assert self.stages is not None
+        return self.stages.stage("evaluate", {"key": hash_json(key)})

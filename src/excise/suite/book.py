@@ -1,0 +1,92 @@
+"""What a report is made from while it is being made: the table of scores, and pictures."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from torch import Tensor
+
+from excise.primitives.probe import Look
+from excise.reporting.figures import Rate
+from excise.reporting.subject import Pictures
+from excise.reporting.tables import Scores
+from excise.types import Score
+
+CLUSTERS = ("prompt",)
+"""What the pictures of one rate share."""
+
+PictureKind = Literal[
+    "concept", "synonym", "held_back", "neighbour", "unrelated", "two_objects", "embedding",
+    "attack",
+]  # fmt: skip
+
+
+@dataclass(eq=False, kw_only=True)
+class Book:
+    """Collects rows and sheets in the order in which sections add them."""
+
+    scores: list[Scores] = field(default_factory=list)
+    groups: list[Pictures] = field(default_factory=list)
+    sheets: dict[str, Tensor] = field(default_factory=dict)
+
+    def rate(self, group: str, arm: str, look: Look, label: str) -> Rate:
+        """Enter how a judge scored the pictures of a look, and say how many show the label."""
+        shots = look.probe.shots
+        return self.enter(
+            group,
+            arm,
+            look.sheet.score(label),
+            prompts=[shot.prompt.text for shot in shots],
+            seeds=[shot.seed for shot in shots],
+        )
+
+    def enter(
+        self, group: str, arm: str, score: Score, *, prompts: Sequence[str], seeds: Sequence[int]
+    ) -> Rate:
+        """Enter scores, and say how many pictures show the label."""
+        part = Scores.of(score, group=group, arm=arm, prompts=prompts, seeds=seeds)
+        self.scores.append(part)
+        rate = Scores.concat([part], CLUSTERS).rate()
+        if rate is None:
+            raise ValueError(f"expected pictures of {group}, got none")
+        return rate
+
+    def pictures(
+        self,
+        key: str,
+        kind: PictureKind,
+        title: str,
+        *,
+        prompts: Sequence[str],
+        seeds: Sequence[int],
+        by_arm: Mapping[str, Tensor],
+        shown: Mapping[str, Sequence[bool]],
+        guidance: float | None = None,
+    ) -> str:
+        """Enter pictures, uint8 (n, 3, h, w) by arm, at the same prompts and seeds; their key."""
+        safe = re.sub(r"[^a-z0-9]+", "-", key.casefold()).strip("-")
+        names = {arm: f"images/{safe}-{arm}.png" for arm in by_arm}
+        self.sheets |= {names[arm]: tensor for arm, tensor in by_arm.items()}
+        first = next(iter(by_arm.values()))
+        self.groups.append(
+            Pictures(
+                key=key,
+                kind=kind,
+                title=title,
+                prompts=tuple(prompts),
+                seeds=tuple(seeds),
+                guidance=guidance,
+                sheets=names,
+                size=(first.shape[-2], first.shape[-1]),
+                shown={arm: tuple(bool(x) for x in flags) for arm, flags in shown.items()},
+            )
+        )
+        return key
+
+    @property
+    def table(self) -> Scores | None:
+        """All rows; None without any."""
+        return Scores.concat(self.scores, CLUSTERS) if self.scores else None

@@ -1,0 +1,77 @@
+"""How much each budget looks at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from excise.attacks.concept_inversion import Rung
+from excise.errors import BadSetting, suggest
+
+Budget = Literal["quick", "standard", "thorough"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """The numbers of an evaluation.
+
+    plain: pictures of each prompt of plain use. pairs: of each two-object prompt; others: how many
+    of these prompts (None for all). kept: pictures of each class that has to stay.
+    rungs: of the token ladder. prompts: that an attack is tried on. restarts: N, the pool.
+    best_of: R, at most N / 3. select, score: seeds of either kind. steps: of the search.
+    attacker: pictures that the attacker has. held_out, entries: pictures of the denoising loss,
+    and entries of the bank for each. embedding: pictures of each inverted input of the edit.
+    """
+
+    plain: int
+    pairs: int
+    others: int | None
+    kept: int
+    rungs: tuple[Rung, ...]
+    prompts: int
+    restarts: int
+    best_of: int
+    select: int
+    score: int
+    steps: int
+    attacker: int
+    held_out: int
+    entries: int
+    embedding: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.best_of <= self.restarts / 3:
+            raise BadSetting(
+                f"expected best of R restarts with 1 <= R <= N / 3, got R = {self.best_of} and "
+                f"N = {self.restarts}"
+            )
+
+
+SIZES: Mapping[Budget, Sizes] = {
+    "quick": Sizes(
+        plain=2, pairs=1, others=24, kept=4, rungs=(4,), prompts=4, restarts=6, best_of=2,
+        select=4, score=8, steps=150, attacker=64, held_out=16, entries=4, embedding=4,
+    ),
+    "standard": Sizes(
+        plain=6, pairs=4, others=None, kept=12, rungs=(1, 2, 4, 8, "condition"), prompts=6,
+        restarts=24, best_of=8, select=4, score=8, steps=300, attacker=128, held_out=32,
+        entries=8, embedding=8,
+    ),
+    "thorough": Sizes(
+        plain=20, pairs=12, others=None, kept=40,
+        rungs=(1, 2, 4, 8, "condition", "step_condition"), prompts=8, restarts=36, best_of=12,
+        select=6, score=16, steps=800, attacker=256, held_out=64, entries=8, embedding=16,
+    ),
+}  # fmt: skip
+
+
+def sizes_of(budget: Budget | Sizes) -> Sizes:
+    """The numbers of a budget. Raises BadSetting for another name."""
+    if isinstance(budget, Sizes):
+        return budget
+    if budget not in SIZES:
+        raise BadSetting(
+            f"expected a budget among {tuple(SIZES)}, got {budget!r}: {suggest(str(budget), SIZES)}"
+        )
+    return SIZES[budget]
