@@ -54,6 +54,7 @@ class DiffusionModel(Editable):
         self.autocast = autocast
         self.known: tuple[Concept, ...] = ()
         self.weighting = "uniform"
+        self.notes: Mapping[str, Any] = {}  # what the model's folder says beside all of this
         self.process: Process = self.make_process()
         self.encoding = Encoding(self.make_encoders(), self.combine)
         self.counter = Counter(self.device)
