@@ -12,6 +12,7 @@ from torch import Tensor
 from excise.edit import Edit, Encoded, Recipe
 from excise.errors import BadConcept, BadSetting, suggest
 from excise.primitives.data import Pictures, Split, concept_pictures
+from excise.primitives.prompts import completed
 from excise.progress import SILENT
 from excise.settings import build, recipe
 from excise.store import Artefact, Stage, Stages
@@ -105,13 +106,15 @@ class Eraser(ABC):
     A subclass says ``name`` (its file's), ``paper``, and how to find a `Change`.
 
     scaled: the fields that a budget multiplies. measured: settings for models other than those of
-    the paper, by family or by the model's name, the name's last; see `fitted`.
+    the paper, by family or by the model's name, the name's last; see `fitted`. smallest: settings
+    with which a run does everything once and proves nothing; what the tests of all erasers use.
     """
 
     name: ClassVar[str]
     paper: ClassVar[str]
     scaled: ClassVar[tuple[str, ...]] = ("steps",)
     measured: ClassVar[Mapping[str, Mapping[str, object]]] = {}
+    smallest: ClassVar[Mapping[str, object]] = {}
 
     @abstractmethod
     def change(self, work: Work) -> Change:
@@ -150,8 +153,13 @@ class Eraser(ABC):
         progress: Progress | None = None,
         stages: Stages | None = None,
     ) -> Erased:
-        """As `run`, with the record of how the edit was found."""
-        wanted = (concepts,) if isinstance(concepts, Concept) else tuple(concepts)
+        """As `run`, with the record of how the edit was found.
+
+        What the model says of a concept, such as its synonyms, is added where the concept itself
+        says nothing; the edit's recipe has the concepts as they were used.
+        """
+        given = (concepts,) if isinstance(concepts, Concept) else tuple(concepts)
+        wanted = tuple(completed(model, concept) for concept in given)
         names = [concept.name for concept in wanted]
         if not names or len(set(names)) < len(names):
             raise BadConcept(f"expected one or more concepts of different names, got {names}")
@@ -201,6 +209,12 @@ class Eraser(ABC):
         for name in names:
             if not getattr(self, name) > 0:
                 raise BadSetting(f"{self.name}: expected {name} > 0, got {getattr(self, name)}")
+
+    def _among(self, name: str, choices: Sequence[object]) -> None:
+        if getattr(self, name) not in choices:
+            raise BadSetting(
+                f"{self.name}: expected {name} among {tuple(choices)}, got {getattr(self, name)!r}"
+            )
 
     def _key(self, model: TextToImage, concepts: Sequence[Concept], seed: int) -> Json:
         return {

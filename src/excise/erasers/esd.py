@@ -13,7 +13,6 @@ from typing import ClassVar, Literal, get_args
 from torch import Tensor
 
 from excise.erasers.base import Change, Eraser, Work
-from excise.errors import BadSetting
 from excise.primitives.data import empty, spread
 from excise.primitives.finetune import Optimiser, Term, finetune
 from excise.primitives.points import Points, answers, on_the_way, towards
@@ -53,6 +52,7 @@ class ESD(Eraser):
     measured: ClassVar[Mapping[str, Mapping[str, object]]] = {
         "sdxl": {"eta": 1.0, "guidance": 2.0, "lr": 1e-5},  # the authors' own
     }
+    smallest: ClassVar[Mapping[str, object]] = {"steps": 2, "trajectories": 2, "sampling_steps": 2}
 
     variant: Variant = "auto"
     erase_from: str | None = None
@@ -66,10 +66,7 @@ class ESD(Eraser):
 
     def __post_init__(self) -> None:
         self._positive("steps", "batch", "lr", "eta", "trajectories", "sampling_steps")
-        if self.variant not in get_args(Variant):
-            raise BadSetting(
-                f"{self.name}: expected variant among {get_args(Variant)}, got {self.variant!r}"
-            )
+        self._among("variant", get_args(Variant))
 
     def change(self, work: Work) -> Change:
         """Walk, ask the base, train."""

@@ -7,20 +7,20 @@ turns the result round; this ascends on the same pictures, in the same batches, 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 import torch
 
 from excise.erasers.base import Change, Eraser, Work
 from excise.errors import BadSetting
-from excise.primitives.data import empty, kept_prompts
+from excise.primitives.data import Pictures, empty
 from excise.primitives.denoising import Weighting
 from excise.primitives.finetune import Draw, Loss, Optimiser, Term, finetune
+from excise.primitives.healing import kept_lesson
 from excise.primitives.losses import mean, one_caption, own_captions, picture_errors
-from excise.primitives.points import Points, answers, on_the_way, towards
-from excise.rng import seed_of
-from excise.types import Prompt, Request, Selector, TextToImage
+from excise.types import TextToImage
 
 PROBES = 8  # batches that measure the base's own loss
 
@@ -29,20 +29,28 @@ PROBES = 8  # batches that measure the base's own loss
 class GradientAscent(Eraser):
     """Ascend the denoising loss on pictures of the concept.
 
-    selector: which weights move. pictures: how many, of each concept. captions: the ``empty``
-        prompt or each picture's ``own``.
+    selector: which weights move, as the model's ``parameters`` reads it.
+    pictures: how many, of each concept. captions: the ``empty`` prompt or each picture's ``own``.
     steps, batch, lr, weighting: of the fine-tune.
     ceiling: a picture counts no more once its loss is this many times the base's mean; the loss
         has no upper bound of its own. None lets it rise.
-    retain: weight of holding the base's predictions for neighbours, anchors and the empty prompt;
-        0 leaves that out. retain_walks: pictures on whose way it is held.
+    retain: weight of holding the base's predictions for everything else that the model is known to
+        draw, and for no prompt; 0 leaves that out. retain_walks: pictures on whose way it is held.
     contexts: sentences around the prompts that the pictures are drawn from.
     """
 
     name: ClassVar[str] = "gradient_ascent"
     paper: ClassVar[str] = "arXiv:2212.04089"
+    smallest: ClassVar[Mapping[str, object]] = {
+        "pictures": 2,
+        "steps": 2,
+        "batch": 2,
+        "ceiling": 2.0,
+        "retain": 0.5,
+        "retain_walks": 2,
+    }
 
-    selector: str | tuple[str, ...] = "denoiser"
+    selector: tuple[str, ...] = ("denoiser",)
     pictures: int = 200
     captions: Literal["empty", "own"] = "empty"
     steps: int = 200
@@ -56,6 +64,8 @@ class GradientAscent(Eraser):
 
     def __post_init__(self) -> None:
         self._positive("pictures", "steps", "batch", "lr", "retain_walks")
+        self._among("captions", ("empty", "own"))
+        self._among("weighting", get_args(Weighting))
         if self.ceiling is not None and not self.ceiling > 1:
             raise BadSetting(f"{self.name}: expected ceiling > 1 or none, got {self.ceiling}")
         if self.retain < 0:
@@ -64,18 +74,23 @@ class GradientAscent(Eraser):
     def change(self, work: Work) -> Change:
         """Draw, ascend."""
         sets = work.pictures(self.pictures, "tau", self.contexts)
-        errors = self._errors(work.model, torch.cat([s.latents for s in sets]),
-                              tuple(p for s in sets for p in s.prompts))  # fmt: skip
+        errors = self._errors(work.model, sets)
         ceiling = None
         if self.ceiling is not None:
             ceiling = self.ceiling * _base_loss(errors, work.seed)
         terms = {"concept": Term(loss=mean(errors, sign=-1.0, ceiling=ceiling))}
         if self.retain:
-            terms["retain"] = Term(loss=self._retain(work), weight=self.retain)
-        selector: Selector = self.selector
+            lesson = kept_lesson(
+                work.model,
+                work.concepts,
+                walks=self.retain_walks,
+                seed=work.seed,
+                progress=work.progress,
+            )
+            terms["retain"] = lesson.term(work.model, self.batch, self.retain)
         tuned = finetune(
             work.model,
-            selector,
+            self.selector,
             terms,
             steps=self.steps,
             optimiser=Optimiser(lr=self.lr),
@@ -86,29 +101,12 @@ class GradientAscent(Eraser):
         record = {"pictures": [s.record() for s in sets], "ceiling": ceiling}
         return Change(deltas=tuned.encoded, record={**tuned.record(), **record})
 
-    def _errors(
-        self, model: TextToImage, latents: torch.Tensor, prompts: tuple[Prompt, ...]
-    ) -> Loss:
+    def _errors(self, model: TextToImage, sets: tuple[Pictures, ...]) -> Loss:
+        latents = torch.cat([s.latents for s in sets])  # (n, c, h, w)
         caption = one_caption(empty(model))
         if self.captions == "own":
-            caption = own_captions(model.encode(prompts))
+            caption = own_captions(model.encode([p for s in sets for p in s.prompts]))
         return picture_errors(model, latents, caption, batch=self.batch, weighting=self.weighting)
-
-    def _retain(self, work: Work) -> Loss:
-        model, prompts = work.model, kept_prompts(work.concepts)
-        walked = tuple(prompts[i % len(prompts)] for i in range(self.retain_walks))
-        conditions = model.encode(walked)
-
-        def bank() -> tuple[dict[str, torch.Tensor], None]:
-            seeds = tuple(seed_of("retain", work.seed, i) for i in range(len(walked)))
-            request = Request(prompts=walked, seeds=seeds)
-            points = on_the_way(model, request, 8, seed=work.seed, progress=work.progress)
-            target = answers(model, points, conditions, progress=work.progress)
-            return {**points.tensors(), "target": target}, None
-
-        kept = work.kept("retain", bank).tensors
-        points = Points(**{name: kept[name] for name in ("x", "u", "row")})
-        return towards(model, points, conditions, kept["target"], batch=self.batch)
 
 
 @torch.no_grad()

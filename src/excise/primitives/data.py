@@ -138,20 +138,6 @@ def spread(
     return tuple(prompts[i] for i in order[:n])
 
 
-def kept_prompts(concepts: Sequence[Concept]) -> tuple[Prompt, ...]:
-    """What is near and must stay: neighbours and anchors in the concepts' templates, and nothing.
-
-    Without a neighbour there is the empty prompt alone.
-    """
-    gone = {name.casefold() for concept in concepts for name in concept.names}
-    found = [Prompt("")]
-    for concept in concepts:
-        near = [*concept.neighbours, *([concept.anchor] if concept.anchor else [])]
-        near = [name for name in near if name.casefold() not in gone]
-        found += concept.prompts(names=near)
-    return tuple(dict.fromkeys(found))
-
-
 def empty(model: TextToImage) -> Condition:
     """One row for no prompt: the family's own unconditional, or the empty text without one."""
     null = model.null()

@@ -1,0 +1,169 @@
+"""What every eraser must do; a new one is found by its file, and brings its smallest settings."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tests import tiny
+
+from excise import registry
+from excise.edit import Edit
+from excise.erasers.base import BUDGETS, Eraser
+from excise.models.load import of_pipeline
+from excise.progress import Silent
+from excise.registry import build, recipe
+from excise.rng import noise
+from excise.store import Stages
+from excise.types import Concept
+
+CAT = Concept("cat", synonyms=("x",), templates=("{a}",), neighbours=("dog",), anchor="tree")
+DOG = Concept("dog", templates=("{a}",), neighbours=("tree",))
+
+
+@pytest.fixture(scope="module", params=registry.names("eraser"))
+def kind(request: pytest.FixtureRequest) -> type[Eraser]:
+    found: type[Eraser] = registry.get("eraser", request.param)
+    return found
+
+
+@pytest.fixture(scope="module")
+def method(kind: type[Eraser]) -> Eraser:
+    assert kind.smallest, f"say {kind.name}.smallest: settings for a run of a second or two"
+    return build(kind, kind.smallest)
+
+
+@pytest.fixture(scope="module")
+def model() -> Any:
+    return of_pipeline(tiny.stable_diffusion(), "tiny")
+
+
+@pytest.fixture(scope="module")
+def edit(method: Eraser, model: Any) -> Edit:
+    return method.run(model, CAT, seed=1)
+
+
+def snapshot(model: Any) -> dict[str, Any]:
+    """Everything of a pipeline that must be as it was."""
+    state: dict[str, Any] = {"weights": model.fingerprint(), "hooks": model.hooks}
+    for part, component in model.components.items():
+        for name, value in component.named_parameters():
+            state[f"{part}.{name}"] = (value.data_ptr(), value.dtype, value.requires_grad)
+            state[f"{part}.{name}.grad"] = value.grad is None
+        for name, module in component.named_modules():
+            hooks = (len(module._forward_hooks), len(module._forward_pre_hooks))
+            state[f"{part}.{name}()"] = (module.training, hooks, "forward" in module.__dict__)
+    return state
+
+
+class StopAt(Silent):
+    """Is stopped from outside after so many units of work."""
+
+    def __init__(self, units: int) -> None:
+        self.left = units
+
+    def advance(self, n: int = 1) -> None:
+        self.left -= n
+        if n and self.left <= 0:
+            raise KeyboardInterrupt
+
+
+def test_it_is_a_value_that_says_where_it_comes_from(kind: type[Eraser], method: Eraser) -> None:
+    assert kind.__module__.rpartition(".")[2] == kind.name
+    assert kind.paper.startswith("arXiv:")
+    assert dataclasses.is_dataclass(method)
+    assert build(kind, recipe(method)) == method
+    field = next(iter(recipe(method)))
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(method, field, None)
+    with pytest.raises(TypeError):
+        kind(recipe(method)[field])  # type: ignore[call-arg]
+
+
+def test_settings_by_model_and_budget_can_be_built(kind: type[Eraser]) -> None:
+    for settings in kind.measured.values():
+        build(kind, settings)
+    for budget in BUDGETS:
+        scaled = build(kind, {}).at(budget)
+        changed = {n for n, v in recipe(scaled).items() if v != recipe(build(kind, {}))[n]}
+        assert changed <= set(kind.scaled)
+    sizes = [[getattr(build(kind, {}).at(b), n) for n in kind.scaled] for b in BUDGETS]
+    assert sizes == sorted(sizes)
+    assert sizes[0] < sizes[-1]
+
+
+def test_the_model_is_as_it_was(method: Eraser, model: Any) -> None:
+    before = snapshot(model)
+    method.run(model, CAT)
+    assert snapshot(model) == before
+
+
+def test_the_model_is_as_it_was_after_an_interrupt(method: Eraser, model: Any) -> None:
+    before = snapshot(model)
+    with pytest.raises(KeyboardInterrupt):
+        method.run(model, CAT, progress=StopAt(1))
+    assert snapshot(model) == before
+
+
+def test_the_edit_does_something_and_nothing_once_it_ends(edit: Edit, model: Any) -> None:
+    assert edit.deltas or edit.hooks
+    drawn = model.generate(["a cat"]).latents
+    with edit.applied(model):
+        assert not torch.equal(model.generate(["a cat"]).latents, drawn)
+    assert torch.equal(model.generate(["a cat"]).latents, drawn)
+
+
+def test_the_same_seed_gives_the_same_bytes(method: Eraser, edit: Edit, tmp_path: Path) -> None:
+    with torch.no_grad():  # whatever the caller's mode, on a model of its own
+        again = method.run(of_pipeline(tiny.stable_diffusion(), "tiny"), (CAT,), seed=1)
+    edit.save(tmp_path / "a.safetensors")
+    again.save(tmp_path / "b.safetensors")
+    assert (tmp_path / "a.safetensors").read_bytes() == (tmp_path / "b.safetensors").read_bytes()
+
+
+def test_an_edit_comes_back_from_its_file(edit: Edit, method: Eraser, tmp_path: Path) -> None:
+    edit.save(tmp_path / "edit.safetensors")
+    again = Edit.load(tmp_path / "edit.safetensors")
+    assert again == edit
+    assert again.recipe == edit.recipe
+    assert again.recipe.method == method.name
+    assert build(type(method), again.recipe.settings) == method
+    assert again.recipe.concept_names == ("cat",)
+
+
+def test_a_run_that_was_stopped_ends_with_the_same_bytes(
+    method: Eraser, edit: Edit, model: Any, tmp_path: Path
+) -> None:
+    for stop in (1, 2, 3, 5):
+        try:
+            stages = Stages(tmp_path, every_seconds=0)
+            method.run(model, CAT, seed=1, progress=StopAt(stop), stages=stages)
+        except KeyboardInterrupt:
+            continue
+        break
+    assert method.run(model, CAT, seed=1, stages=Stages(tmp_path, every_seconds=0)) == edit
+
+
+def test_several_concepts_are_taken(method: Eraser, model: Any) -> None:
+    found = method.erase(model, (CAT, DOG))
+    assert found.edit.recipe.concept_names == ("cat", "dog")
+    assert found.record["costs"]["seconds"] > 0
+
+
+@pytest.mark.parametrize("family", sorted(set(tiny.FAMILIES) - {"sd1"}))
+def test_every_family_is_served_or_refused(method: Eraser, family: str) -> None:
+    from excise.errors import Unsupported
+
+    model = of_pipeline(tiny.FAMILIES[family](), family)
+    before = model.fingerprint()
+    try:
+        edit = method.run(model, CAT)
+    except Unsupported:
+        return
+    with edit.applied(model), torch.no_grad():
+        x = noise([1], model.latent_shape)
+        assert model.predict(x, 0.5, model.encode("a cat")).isfinite().all()
+    assert model.fingerprint() == before

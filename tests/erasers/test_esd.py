@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from tests.trained import World, world
+
+from excise.erasers import esd
+from excise.erasers.esd import ESD, SELECTORS, Variant
+from excise.errors import BadSetting
+from excise.primitives.denoising import Bank, concept_loss
+from excise.primitives.points import Points, towards
+from excise.types import Concept
+
+CAT = Concept("cat", templates=("{a}", "a picture of {a}"))
+TREE = Concept("tree", templates=("red {}", "{}"))
+
+
+def small(**settings: Any) -> ESD:
+    return ESD(steps=30, batch=8, lr=1e-3, trajectories=8, sampling_steps=8, **settings)
+
+
+@pytest.fixture(scope="module")
+def two() -> World:
+    return world()
+
+
+def loss(two: World, thing: str, prompt: str) -> float:
+    """Denoising loss on a thing's pictures, where only the words can tell."""
+    latents = two.latents[thing]
+    bank = Bank.of(latents, 64, between=(0.7, 1.0))
+    return float(concept_loss(two.model, latents, two.model.encode(prompt), bank).mean())
+
+
+def test_the_word_no_longer_means_it_and_the_other_word_does(two: World) -> None:
+    model = two.model
+    unknown = loss(two, "cat", "")  # what the base says of a cat's picture without the word
+    before = {thing: loss(two, thing, f"a {thing}") for thing in ("cat", "dog")}
+    assert before["cat"] < 0.1 * unknown  # the word meant something, or there is nothing to erase
+    edit = small(variant="x").run(model, CAT)
+    with edit.applied(model):
+        assert loss(two, "cat", "a cat") > (before["cat"] + unknown) / 2
+        assert loss(two, "cat", "a picture of a cat") > (before["cat"] + unknown) / 2
+        assert loss(two, "dog", "a dog") < before["dog"] + 0.02 * unknown
+    assert loss(two, "cat", "a cat") == before["cat"]
+
+
+@pytest.mark.parametrize("variant", sorted(SELECTORS))
+def test_only_the_variants_weights_move(two: World, variant: Variant) -> None:
+    edit = ESD(variant=variant, steps=2, trajectories=2, sampling_steps=2).run(two.model, CAT)
+    names = set(edit.deltas)
+    assert names <= set(two.model.parameters(SELECTORS[variant]))
+    inside = [".attn2." in name for name in names]
+    match variant:
+        case "x":
+            assert all(inside)
+            assert any(".to_q." in name for name in names)
+        case "x_strict":
+            assert all(".attn2.to_k." in name or ".attn2.to_v." in name for name in names)
+        case "u":
+            assert not any(inside)
+        case "all":
+            assert any(inside)
+            assert not all(inside)
+
+
+@pytest.mark.parametrize(("kinds", "variant"), [(("style",), "x"), (("object",), "u"),
+                                                (("style", "object"), "u")])  # fmt: skip
+def test_auto_follows_the_kinds_of_the_concepts(
+    two: World, kinds: tuple[Any, ...], variant: str
+) -> None:
+    concepts = [Concept(f"cat {kind}", kind=kind) for kind in kinds]
+    found = ESD(steps=1, trajectories=2, sampling_steps=2).erase(two.model, concepts)
+    assert found.record["variant"] == variant
+
+
+@pytest.mark.parametrize("erase_from", [None, "a dog"])
+@pytest.mark.parametrize("concepts", [(CAT,), (CAT, TREE)])
+def test_the_target_is_the_bases_mixture(
+    two: World,
+    monkeypatch: pytest.MonkeyPatch,
+    erase_from: str | None,
+    concepts: tuple[Concept, ...],
+) -> None:
+    seen: dict[str, Any] = {}
+
+    def spy(model: Any, points: Points, cond: Any, target: Any, *, batch: int) -> Any:
+        seen.update(points=points, cond=cond, target=target)
+        return towards(model, points, cond, target, batch=batch)
+
+    monkeypatch.setattr(esd, "towards", spy)
+    model = two.model
+    found = small(variant="x", eta=1.5, erase_from=erase_from).erase(model, concepts)
+    points, row = seen["points"], seen["points"].row
+    prompts = [found.record["prompts"][i] for i in row]
+    texts = [p.text for concept in concepts for p in concept.prompts()]
+    assert {text: prompts.count(text) for text in prompts} == dict.fromkeys(
+        texts, len(points) // len(texts)
+    )
+    trained = prompts if erase_from is None else [erase_from] * len(points)
+    with torch.no_grad():
+        concept = model.predict(points.x, points.u, model.encode(prompts))
+        null = model.predict(points.x, points.u, model.encode([""] * len(points)))
+        start = model.predict(points.x, points.u, model.encode(trained))
+    assert torch.allclose(seen["target"], start - 1.5 * (concept - null), atol=1e-3)
+    used = seen["cond"].hidden
+    used = used.expand(len(points), -1, -1) if len(used) == 1 else used[row]
+    assert torch.allclose(used, model.encode(trained).hidden, atol=1e-4)
+
+
+def test_more_eta_erases_more(two: World) -> None:
+    after = []
+    for eta in (1e-6, 0.5, 2.0):
+        with small(variant="x", eta=eta).run(two.model, CAT).applied(two.model):
+            after.append(loss(two, "cat", "a cat"))
+    assert after[0] == pytest.approx(loss(two, "cat", "a cat"), rel=0.1)
+    assert after == sorted(after)
+
+
+def test_every_point_is_used_once_if_there_are_enough(two: World) -> None:
+    found = ESD(steps=5, batch=3, trajectories=4, sampling_steps=10).erase(two.model, CAT)
+    assert 15 <= found.record["points"] < 15 + 4
+    assert len(found.record["prompts"]) == 4
+    assert len(found.record["curves"]["erase"]) == 5
+
+
+def test_mistakes_are_said() -> None:
+    for settings in ({"steps": 0}, {"eta": 0.0}, {"lr": -1.0}, {"variant": "y"}):
+        with pytest.raises(BadSetting, match=f"esd: expected {next(iter(settings))}"):
+            ESD(**settings)  # type: ignore[arg-type]
