@@ -1,0 +1,1 @@
+"""Metrics say what an edit kept, and what it did besides; one a file."""

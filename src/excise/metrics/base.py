@@ -1,0 +1,243 @@
+"""What metrics share: the models side by side, pictures drawn once, and means with intervals."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from typing import Any, ClassVar, Self, final
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import stdtrit
+
+from excise.errors import BadConcept, BadSetting, MissingJudge, suggest
+from excise.primitives.kept import PICTURES, Budget, kept_probe
+from excise.primitives.probe import Look, Probe
+from excise.progress import SILENT
+from excise.stats import Interval, Observations, clustered_se
+from excise.store import Cache
+from excise.types import Concept, EditLike, Judge, Progress, TextToImage
+
+EDIT, BASE, ORACLE = "edit", "base", "oracle"
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Arm:
+    """One of the models that are compared: as it stands, or with an edit that comes and goes."""
+
+    model: TextToImage
+    edit: EditLike | None = None
+
+    @contextmanager
+    def live(self) -> Iterator[TextToImage]:
+        """The model, with the edit until the context ends."""
+        if self.edit is None:
+            yield self.model
+            return
+        with self.edit.applied(self.model):
+            yield self.model
+
+    @cached_property
+    def key(self) -> dict[str, Any]:
+        """What its pictures depend on, as JSON values."""
+        return {
+            "weights": self.model.fingerprint(),
+            "edits": list(self.model.edits),
+            "edit": None if self.edit is None else self.edit.digest,
+        }
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Work:
+    """One evaluation: what metrics are given, and the pictures that they share.
+
+    arms: "edit", and "base" and "oracle" where there are such.
+    cache: where looks are kept between runs; only a judge with a `digest` has them kept.
+    looks: what was drawn so far, by arm and probe.
+    """
+
+    arms: Mapping[str, Arm]
+    concepts: tuple[Concept, ...]
+    seed: int = 0
+    judge: Judge | None = None
+    progress: Progress = SILENT
+    cache: Cache | None = None
+    looks: dict[tuple[str, str], Look] = field(default_factory=dict)
+
+    @property
+    def plain(self) -> TextToImage:
+        """A model to ask what it knows, and to encode pictures: the base where there is one."""
+        return self.arms.get(BASE, self.arms[EDIT]).model
+
+    def judged(self, metric: str) -> Judge:
+        """The judge. Raises MissingJudge."""
+        if self.judge is None:
+            raise MissingJudge(
+                f"{metric} needs a judge, which says what pictures show, got none; give one with "
+                "--judge, or leave the metric out"
+            )
+        return self.judge
+
+    def look(self, arm: str, probe: Probe) -> Look:
+        """A probe as one of the models draws it; the same pictures are drawn once."""
+        name = (arm, probe.digest)
+        # A judge that is no panel answers only what it is asked.
+        known = self.looks.get(name)
+        if known is None or not set(probe.labels) <= set(known.sheet.labels or probe.labels):
+            self.looks[name] = known = self._drawn(self.arms[arm], probe)
+        return known.relabelled(probe)
+
+    def every(self, probe: Probe) -> dict[str, Look]:
+        """A probe as all of the models draw it, by arm."""
+        return {arm: self.look(arm, probe) for arm in self.arms}
+
+    def _drawn(self, arm: Arm, probe: Probe) -> Look:
+        key = self._key(arm, probe)
+        if self.cache is not None and key is not None:
+            kept = self.cache.get(key)
+            if kept is not None:
+                return Look.of(probe, kept)
+        with arm.live() as model:
+            look = probe.look(model, self.judge, progress=self.progress)
+        if self.cache is not None and key is not None:
+            made = look.artefact()
+            self.cache.put(key, made.tensors, made.record)
+        return look
+
+    def _key(self, arm: Arm, probe: Probe) -> dict[str, Any] | None:
+        judge = None if self.judge is None else getattr(self.judge, "digest", None)
+        if self.cache is None or (self.judge is not None and judge is None):
+            return None
+        return {"look": probe.digest, "judge": judge, **arm.key}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric(ABC):
+    """A question about an edit: a frozen dataclass whose fields are its settings.
+
+    A subclass says ``name`` (its file's), ``paper`` (where the figure is from, or empty), and how
+    to answer from a `Work`.
+
+    pictures: how many, of whatever the metric counts by.
+    """
+
+    name: ClassVar[str]
+    paper: ClassVar[str] = ""
+    budgets: ClassVar[Mapping[Budget, int]] = PICTURES
+
+    pictures: int = PICTURES["standard"]
+
+    @abstractmethod
+    def answer(self, work: Work) -> Mapping[str, Any]:
+        """JSON values by name."""
+
+    @final
+    def measure(
+        self,
+        model: TextToImage,
+        base: TextToImage | None = None,
+        concepts: Concept | Sequence[Concept] = (),
+        *,
+        seed: int = 0,
+        judge: Judge | None = None,
+        progress: Progress | None = None,
+        edit: EditLike | None = None,
+        oracle: TextToImage | None = None,
+        cache: Cache | None = None,
+    ) -> Mapping[str, Any]:
+        """Ask about one model; what the arguments mean is said at `prepare`.
+
+        Raises:
+            MissingJudge: it needs a judge. BadConcept: no concept.
+        """
+        return self.answer(
+            prepare(
+                model,
+                base,
+                concepts,
+                seed=seed,
+                judge=judge,
+                progress=progress,
+                edit=edit,
+                oracle=oracle,
+                cache=cache,
+            )
+        )
+
+    def at(self, budget: Budget) -> Self:
+        """The same metric with as many pictures as the budget has."""
+        if budget not in self.budgets:
+            raise BadSetting(
+                f"expected a budget among {tuple(self.budgets)}, got {budget!r}: "
+                f"{suggest(str(budget), self.budgets)}"
+            )
+        return replace(self, pictures=self.budgets[budget])
+
+    def kept_probe(self, work: Work) -> Probe:
+        """The probe of what has to stay, which several metrics look at."""
+        return kept_probe(
+            work.plain, work.concepts, self.pictures, seed=work.seed, judge=work.judge
+        )
+
+
+def prepare(
+    model: TextToImage,
+    base: TextToImage | None,
+    concepts: Concept | Sequence[Concept],
+    *,
+    seed: int = 0,
+    judge: Judge | None = None,
+    progress: Progress | None = None,
+    edit: EditLike | None = None,
+    oracle: TextToImage | None = None,
+    cache: Cache | None = None,
+) -> Work:
+    """What an evaluation of several metrics shares: hand it to ``answer`` of each.
+
+    model: the edited model, or the unedited one together with `edit`. base: the unedited one;
+        left out with an edit, it is the model without it; left out without, nothing is compared.
+    oracle: a model trained without the concept. cache: looks are kept there between runs.
+
+    Raises:
+        BadConcept: no concept.
+    """
+    wanted = (concepts,) if isinstance(concepts, Concept) else tuple(concepts)
+    if not wanted:
+        raise BadConcept("expected at least one concept to measure, got none")
+    arms = {EDIT: Arm(model=model, edit=edit)}
+    if base is not None or edit is not None:
+        arms[BASE] = Arm(model=model if base is None else base)
+    if oracle is not None:
+        arms[ORACLE] = Arm(model=oracle)
+    return Work(
+        arms=arms,
+        concepts=wanted,
+        seed=seed,
+        judge=judge,
+        progress=progress or SILENT,
+        cache=cache,
+    )
+
+
+def rate_json(interval: Interval) -> dict[str, float]:
+    """A figure between its bounds, as JSON."""
+    return asdict(interval)
+
+
+def mean_interval(
+    values: ArrayLike, clusters: Sequence[str | int], level: float = 0.95
+) -> Interval:
+    """The mean of any numbers (n,), with Student's interval across clusters.
+
+    Fewer than two clusters tell nothing about their variation: then the bounds are the value.
+    """
+    numbers = np.asarray(values, dtype=np.float64)
+    if len(set(clusters)) < 2:
+        value = float(numbers.mean())
+        return Interval(value=value, low=value, high=value, level=level)
+    data = Observations.of(numbers, {"cluster": clusters})
+    half = float(stdtrit(data.fewest_levels - 1, 0.5 + level / 2)) * clustered_se(data)
+    return Interval(value=data.mean, low=data.mean - half, high=data.mean + half, level=level)
