@@ -83,16 +83,17 @@ class TaskVector(Eraser):
 
     def change(self, work: Work) -> Change:
         """Fine-tune, negate, and find the strength."""
-        tau, record = self.vector(work)
-        if self.strength is not None:
-            edit = arithmetic.negated(tau, self.strength)
-            return Change(deltas=edit, record={**record, "strength": self.strength})
-        if work.judge is None:
+        judge = work.judge
+        if self.strength is None and judge is None:  # said before an hour was spent
             raise MissingJudge(
                 "expected a judge to find the strength with, got none; give one, or set a strength "
                 "(--strength 1.75 --no-search), which the report then calls not verified"
             )
-        finder = Finder.of(self, work, work.judge)
+        tau, record = self.vector(work)
+        if self.strength is not None or judge is None:
+            edit = arithmetic.negated(tau, self.strength or 0.0)
+            return Change(deltas=edit, record={**record, "strength": self.strength})
+        finder = Finder.of(self, work, judge)
         result, rounds = self._searched(finder, tau)
         record |= {
             "strength_search": result.to_json(),

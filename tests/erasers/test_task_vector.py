@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.suite import two
+
+from excise.edit import Edit
+from excise.erasers.task_vector import TaskVector
+from excise.errors import Infeasible, MissingJudge
+from excise.settings import build, recipe
+from excise.store import Stages
+from excise.types import Request
+
+SMALL = TaskVector(
+    pictures=16,
+    steps=40,
+    batch=8,
+    lr=1e-3,
+    embeddings=3,
+    inversion_steps=10,
+    carried=2,
+    looks=2,
+    kept=48,
+    plain=1,
+    grid=(0.5, 1.0, 2.0),
+    refine=0,
+)
+
+
+def test_a_recipe_makes_an_equal_method() -> None:
+    assert build(TaskVector, recipe(SMALL)) == SMALL
+
+
+@pytest.mark.slow
+def test_without_a_strength_it_needs_a_judge_and_says_so_at_once() -> None:
+    model = two.model()
+    before = model.costs
+    with pytest.raises(MissingJudge, match="--strength"):
+        SMALL.run(model, two.CAT)
+    assert model.costs.evaluations == before.evaluations
+
+
+@pytest.mark.slow
+def test_a_strength_of_ones_own_is_taken_and_not_verified() -> None:
+    found = replace(SMALL, strength=1.5).erase(two.model(), two.CAT)
+    assert found.record["strength"] == 1.5
+    assert not found.edit.recipe.verified
+
+
+@pytest.mark.slow
+def test_the_concept_goes_the_rest_stays_and_the_model_is_as_it_was(tmp_path: Path) -> None:
+    model, judge = two.model(), two.Two()
+    before = model.fingerprint()
+    found = SMALL.erase(model, two.CAT, judge=judge, stages=Stages(tmp_path))
+    assert model.fingerprint() == before
+    assert found.edit.recipe.verified
+    with found.edit.applied(model):
+        shown = {
+            name: judge.score(model.generate(Request(prompts=(f"a {name}",),
+                                                     seeds=tuple(range(50, 66)))).pictures, name)
+            for name in ("cat", "dog")
+        }  # fmt: skip
+    assert shown["cat"].rate <= 0.1
+    assert shown["dog"].rate >= 0.9
+    search = found.record["strength_search"]
+    assert search["erased_from"] <= found.record["strength"] <= search["kept_to"]
+    assert len(found.record["choose"]["sets"][0]["edits"]) == 0
+    # Everything that it went through is kept, so a second run ends with the same bytes.
+    again = SMALL.erase(model, two.CAT, judge=judge, stages=Stages(tmp_path))
+    assert again.edit.digest == found.edit.digest
+
+
+@pytest.mark.slow
+def test_no_strength_is_an_answer_with_its_record_and_both_ends() -> None:
+    judge = two.Two(far=0.0)  # nothing is ever recognisable, so nothing is ever kept
+    with pytest.raises(Infeasible, match="infeasible") as caught:
+        replace(SMALL, grid=(1.0,)).erase(two.model(), two.CAT, judge=judge)
+    details = caught.value.details
+    assert details["strength_search"]["chosen"] is None  # type: ignore[index]
+    ends = details["ends"]
+    assert isinstance(ends, dict)
+    assert all(isinstance(edit, Edit) and not edit.recipe.verified for edit in ends.values())
+    assert "nearest" in ends
