@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -19,38 +19,16 @@ from excise.edit import Encoded
 from excise.edit.encodings import Decoded, decode
 from excise.errors import BadSetting, NumericalError, unknown
 from excise.primitives.kernels import for_gradients
-from excise.primitives.parametrise import Full, Parametrisation, Variables
+from excise.primitives.parametrise import Full, Parametrisation
+from excise.primitives.stepper import Optimiser, Stepper
 from excise.progress import SILENT, Progress, stage
 from excise.rng import generator, seed_of
 from excise.store import Artefact, Stage
 from excise.types import Selector, TextToImage
 
+__all__ = ["Draw", "Loss", "Optimiser", "Term", "Tuned", "finetune"]
+
 HALF_SCALE = 4096.0  # keeps small gradients of a float16 model from vanishing
-
-
-@dataclass(frozen=True, kw_only=True)
-class Optimiser:
-    """AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101, algorithm 2) at a constant rate.
-
-    lr: learning rate. betas, eps: Adam's. weight_decay: 0, since what decays ends in the deltas.
-    clip: the largest norm of all gradients together; None for any.
-    ema: decay of a moving average of the values, which is then what the deltas are taken from.
-    """
-
-    lr: float
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = 1e-8
-    weight_decay: float = 0.0
-    clip: float | None = 1.0
-    ema: float | None = None
-
-    def __post_init__(self) -> None:
-        if not self.lr > 0:
-            raise BadSetting(f"expected lr > 0, got {self.lr}")
-        if self.clip is not None and not self.clip > 0:
-            raise BadSetting(f"expected clip > 0 or none, got {self.clip}")
-        if self.ema is not None and not 0 <= self.ema < 1:
-            raise BadSetting(f"expected ema in [0, 1) or none, got {self.ema}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,7 +147,7 @@ def finetune(
             live = {name: weight for name, weight in live.items() if name in mask}
         variables = (parametrisation or Full()).begin(live, seed)
         half = any(weight.dtype == torch.float16 for weight in live.values())
-        run = _Run(variables, optimiser, scale=HALF_SCALE if half else 1.0)
+        run = Stepper(variables, optimiser, scale=HALF_SCALE if half else 1.0)
         run.restore(stage.resume() if stage is not None else None)
         _train(run, live, terms, steps, seed, mask or {}, accumulate, progress or SILENT, stage)
         tuned = Tuned(
@@ -182,74 +160,8 @@ def finetune(
     return Tuned.of(stage.finish(kept.tensors, kept.record))
 
 
-@dataclass
-class _Run:
-    """What a run must remember between steps."""
-
-    variables: Variables
-    settings: Optimiser
-    scale: float
-    step: int = 0
-    curves: dict[str, list[float]] = field(default_factory=dict)
-    averages: dict[str, Tensor] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        values = self.variables.values
-        s = self.settings
-        places = {value.device.type for value in values.values()}
-        self.adam = torch.optim.AdamW(
-            list(values.values()),
-            lr=s.lr,
-            betas=s.betas,
-            eps=s.eps,
-            weight_decay=s.weight_decay,
-            fused=True if places <= {"cpu", "cuda"} else None,  # many small tensors: 10 times less
-        )
-        if s.ema is not None:
-            self.averages = {name: v.detach().clone() for name, v in values.items()}
-
-    def advance(self, losses: Mapping[str, float]) -> None:
-        """Take a step along the values' gradients."""
-        self.adam.step()
-        self.adam.zero_grad(set_to_none=True)
-        self.variables.push()
-        if self.settings.ema is not None:
-            with torch.no_grad():
-                for name, average in self.averages.items():
-                    average.lerp_(self.variables.values[name], 1 - self.settings.ema)
-        for name, loss in losses.items():
-            self.curves.setdefault(name, []).append(loss)
-        self.step += 1
-
-    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        tensors = {f"average/{name}": average for name, average in self.averages.items()}
-        for name, value in self.variables.values.items():
-            tensors[f"value/{name}"] = value.detach()
-            for key, moment in self.adam.state[value].items():
-                tensors[f"{key}/{name}"] = moment
-        return tensors, {"step": self.step, "scale": self.scale, "curves": self.curves}
-
-    def restore(self, begun: Artefact | None) -> None:
-        if begun is None:
-            return
-        self.step, self.scale = begun.record["step"], begun.record["scale"]
-        self.curves = {name: list(curve) for name, curve in begun.record["curves"].items()}
-        with torch.no_grad():
-            for name, value in self.variables.values.items():
-                value.copy_(begun.tensors[f"value/{name}"])
-                if f"step/{name}" in begun.tensors:  # a value without gradients has no moments
-                    self.adam.state[value] = {
-                        "step": begun.tensors[f"step/{name}"].to(value.device),
-                        "exp_avg": begun.tensors[f"exp_avg/{name}"].to(value.device),
-                        "exp_avg_sq": begun.tensors[f"exp_avg_sq/{name}"].to(value.device),
-                    }
-                if name in self.averages:
-                    self.averages[name].copy_(begun.tensors[f"average/{name}"])
-        self.variables.push()
-
-
 def _train(
-    run: _Run,
+    run: Stepper,
     live: Mapping[str, Tensor],
     terms: Mapping[str, Term],
     steps: int,
@@ -283,7 +195,7 @@ def _train(
 
 
 def _gradients(
-    run: _Run, terms: Mapping[str, Term], steps: int, seed: int, accumulate: int
+    run: Stepper, terms: Mapping[str, Term], steps: int, seed: int, accumulate: int
 ) -> dict[str, float]:
     """Add up the gradients in the live weights, term by term, so that one graph lives at a time."""
     losses = dict.fromkeys(terms, 0.0)
@@ -299,14 +211,14 @@ def _gradients(
     return losses
 
 
-def _clip(run: _Run) -> float:
+def _clip(run: Stepper) -> float:
     """Bound the norm of all gradients; the norm before that."""
     values = list(run.variables.values.values())
     limit = math.inf if run.settings.clip is None else run.settings.clip
     return float(torch.nn.utils.clip_grad_norm_(values, limit))
 
 
-def _diverged(what: str, value: float, run: _Run, steps: int) -> NumericalError:
+def _diverged(what: str, value: float, run: Stepper, steps: int) -> NumericalError:
     return NumericalError(
         f"{what} became {value} at step {run.step + 1} of {steps} of the fine-tune; lower lr (it "
         f"is {run.settings.lr:g}), or load the model in float32 if it is in half precision"
