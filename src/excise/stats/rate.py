@@ -20,7 +20,7 @@ class Rate:
 
     @property
     def rate(self) -> float:
-        """k / n."""
+        """The share k / n."""
         return self.k / self.n
 
     def low(self, level: float = 0.95) -> float:
