@@ -82,6 +82,8 @@ class RichProgress:
             TimeRemainingColumn(),
             console=console,
             transient=True,
+            redirect_stdout=False,  # what others print is theirs to place, or to lose
+            redirect_stderr=False,
         )
         self._open: list[TaskID] = []
 

@@ -1,0 +1,161 @@
+"""``excise list``: what there is to name."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import inspect
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from excise.cli import options as o
+from excise.cli.session import Session, session
+from excise.errors import unknown
+
+if TYPE_CHECKING:
+    from excise.registry import Kind
+
+PLURALS = {
+    "erasers": "eraser",
+    "attacks": "attack",
+    "metrics": "metric",
+    "judges": "judge",
+    "hooks": "hook",
+    "families": "family",
+}
+THINGS = ("models", "concepts", *PLURALS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """A line of a list."""
+
+    name: str
+    about: str = ""
+    paper: str = ""
+
+
+def list_names(
+    what: Annotated[str, typer.Argument(metavar="WHAT", help=", ".join(THINGS) + ".")] = "",
+    name: Annotated[
+        str | None, typer.Argument(help="One of them, for its settings (--set).")
+    ] = None,
+    model: o.Model = o.EMOJI,
+    as_json: o.AsJson = False,
+) -> None:
+    """List what can be named; with a name, the settings of that method."""
+    with session(as_json=as_json, quiet=True) as run:
+        if not what:
+            _show(run, [Item(name=thing) for thing in THINGS])
+            return
+        kind = _kind(what)
+        if name is not None and kind not in ("models", "concepts"):
+            _settings(run, cast("Kind", kind), name)
+        else:
+            found = items(kind, model)
+            if name is not None:
+                found = [item for item in found if item.name == name] or _none(kind, name, found)
+            _show(run, found)
+
+
+def items(kind: str, model: str) -> list[Item]:
+    """What there is of a kind. Plugins are read, not imported."""
+    if kind == "models":
+        from excise.models.load import embedded
+
+        return [Item(name=name) for name in embedded()]
+    if kind == "concepts":
+        from excise import api
+
+        return [
+            Item(
+                name=one.name,
+                about=", ".join((*one.synonyms, *one.held_back)),
+                paper="" if one.kind == "object" else one.kind,
+            )
+            for one in api.load(model).known
+        ]
+    from excise.registry import FOLDERS, names
+
+    plugin = cast("Kind", kind)
+    return [_read(FOLDERS[plugin], name) for name in names(plugin)]
+
+
+def _kind(what: str) -> str:
+    plain = what.lower()
+    plural = next((p for p, s in PLURALS.items() if plain in (p, s)), None)
+    if plural is not None:
+        return PLURALS[plural]
+    if plain.rstrip("s") in ("model", "concept"):
+        return plain.rstrip("s") + "s"
+    raise unknown("list", what, THINGS)
+
+
+def _none(kind: str, name: str, found: list[Item]) -> list[Item]:
+    raise unknown(kind.removesuffix("s"), name, [item.name for item in found])
+
+
+def _read(folder: str, name: str) -> Item:
+    """The first line of a built-in plugin's class, and its paper, from the source alone."""
+    parent = importlib.util.find_spec(folder)
+    places = list(parent.submodule_search_locations or ()) if parent else []
+    files = [path for place in places if (path := Path(place) / f"{name}.py").exists()]
+    if not files:
+        return Item(name=name, about="from another package")
+    for node in ast.parse(files[0].read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ClassDef) and _constant(node, "name") == name:
+            about = inspect.cleandoc(ast.get_docstring(node) or "").split("\n")[0]
+            return Item(name=name, about=about.rstrip("."), paper=_constant(node, "paper"))
+    return Item(name=name)
+
+
+def _constant(node: ast.ClassDef, name: str) -> str:
+    for line in node.body:
+        if not isinstance(line, ast.AnnAssign | ast.Assign):
+            continue
+        targets = [line.target] if isinstance(line, ast.AnnAssign) else line.targets
+        named = any(isinstance(target, ast.Name) and target.id == name for target in targets)
+        if named and isinstance(line.value, ast.Constant):
+            return str(line.value.value)
+    return ""
+
+
+def _settings(run: Session, kind: Kind, name: str) -> None:
+    from excise.registry import describe, get
+
+    cls = get(kind, name)
+    settings = describe(cls)
+    about = inspect.cleandoc(cls.__doc__ or "")
+    run.answer({
+        "name": name,
+        "about": about,
+        "paper": str(getattr(cls, "paper", "")),
+        "settings": [vars(one) for one in settings],
+    })  # fmt: skip
+    if run.as_json:
+        return
+    run.out.write(f"{about}\n\n")
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 2))
+    for one in settings:
+        default = "must be given" if one.default is None else one.default
+        table.add_row(Text(one.name, style="bold"), Text(default), Text(one.type, style="dim"))
+    run.console.print(table)
+
+
+def _show(run: Session, found: list[Item]) -> None:
+    run.answer([vars(item) for item in found])
+    if run.as_json:
+        return
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 2))
+    for item in found:
+        table.add_row(Text(item.name, style="bold"), Text(item.about), Text(item.paper, "dim"))
+    run.console.print(table)

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.cli.calling import call
+
+from excise.cli import listing
+from excise.cli.inputs import Described, checked, concept_of, concepts_of, file_name
+from excise.errors import BadConcept, BadSetting, Unsupported
+from excise.registry import names
+from excise.types import Concept
+
+
+def test_concepts_from_options(model: Any, tmp_path: Path) -> None:
+    from PIL import Image
+
+    (tmp_path / "pictures").mkdir()
+    for i in range(3):
+        Image.new("RGB", (40, 24), (80 * i, 0, 0)).save(tmp_path / "pictures" / f"{i}.png")
+    said = Described(synonyms=["puss"], neighbours=["dog"], images=tmp_path / "pictures")
+    found = concept_of(model, "cat", said)
+    assert isinstance(found, Concept)
+    assert (found.name, found.synonyms, found.neighbours) == ("cat", ("puss",), ("dog",))
+    assert found.pictures is not None
+    assert found.pictures.shape == (3, 3, *model.picture_size)
+    toml = tmp_path / "concept.toml"
+    toml.write_text('name = "cat"\nsynonyms = ["kitten"]\n')
+    both = concept_of(model, str(toml), Described(synonyms=["kitten", "puss"]))
+    assert isinstance(both, Concept)
+    assert both.synonyms == ("kitten", "puss")
+    style = concept_of(model, "neon", Described(kind="style"))
+    assert isinstance(style, Concept)
+    assert style.templates == Concept("neon", kind="style").templates
+    assert concept_of(model, "cat", Described()) == "cat"
+    with pytest.raises(BadConcept, match="one concept"):
+        concepts_of(model, ["cat", "dog"], said)
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (["cat"], "no-cat"), (["Big Cat!"], "no-big-cat"), (["a/b", "c"], "no-a-b-c"),
+        (["dir/neon.toml"], "no-neon"), (["../.."], "no-concept"), (["é" * 300], "no-concept"),
+    ],
+)  # fmt: skip
+def test_file_names_are_safe(words: list[str], name: str) -> None:
+    assert file_name(words) == f"{name}.safetensors"
+
+
+def test_devices() -> None:
+    assert checked("cpu") == "cpu"
+    with pytest.raises(BadSetting, match="device"):
+        checked("gpu")
+    with pytest.raises(Unsupported, match="this machine"):
+        checked("cuda:99")
+
+
+@pytest.mark.parametrize("kind", ["eraser", "attack", "metric", "judge", "hook", "family"])
+def test_lists_hold_what_the_registry_has(kind: Any) -> None:
+    plural = next(p for p, s in listing.PLURALS.items() if s == kind)
+    done = call("list", plural, "--json")
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert [item["name"] for item in found] == list(names(kind))
+    assert all(item["about"] for item in found)
+
+
+def test_settings_of_a_method() -> None:
+    done = call("list", "erasers", "task_vector", "--json")
+    found = {one["name"]: one for one in json.loads(done.stdout)["settings"]}
+    assert found["steps"]["default"] == "200"
+    text = call("list", "eraser", "task-vector").stdout
+    assert "strength" in text
+    assert call("list").stdout.split() == list(listing.THINGS)
