@@ -58,7 +58,7 @@ class TaskVector(Eraser):
 
     pictures: int = 200
     contexts: tuple[str, ...] = ("{}",)
-    selector: str | tuple[str, ...] = "denoiser"
+    selector: tuple[str, ...] = ("denoiser",)
     steps: int = 200
     batch: int = 16
     lr: float = 1e-5
