@@ -27,8 +27,10 @@ FAMILIES: Mapping[str, type[DiffusionModel]] = {
     "StableDiffusion3Pipeline": StableDiffusion3,
 }
 ASSETS = Path(__file__).parents[1] / "assets"
-# Beside model_index.json; all optional: base, steps, guidance, scheduler, weighting, concepts.
+# Beside model_index.json; all optional: base, steps, guidance, scheduler, weighting, concepts,
+# and the folders of a judge, an auditor and a CLIP, relative to the model's own.
 NOTES = "excise.json"
+PLACES = ("judge", "auditor", "clip")
 PICKLED = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
 
 
@@ -99,6 +101,7 @@ def of_pipeline(
         scheduler=str(notes.get("scheduler", model.defaults.scheduler)),
     )
     model.weighting = str(notes.get("weighting", "uniform"))
+    model.notes = dict(notes)
     model.known = tuple(_concept(row) for row in notes.get("concepts", ()))
     return model
 
@@ -158,7 +161,7 @@ def _refuse_pickled(path: Path) -> None:
 
 def _from_folder(folder: Path, dtype: torch.dtype) -> tuple[Any, dict[str, Any]]:
     """The pipeline, with components of its own over those of a base that its notes name."""
-    notes = _json(folder / NOTES) if (folder / NOTES).exists() else {}
+    notes = _notes(folder)
     home = (folder / notes["base"]).resolve() if "base" in notes else folder
     if not (home / "model_index.json").exists():
         raise BadFile(
@@ -172,14 +175,19 @@ def _from_folder(folder: Path, dtype: torch.dtype) -> tuple[Any, dict[str, Any]]
             library, class_name = index[name]
             kind = getattr(import_module(library), class_name)
             own[name] = kind.from_pretrained(str(folder / name), torch_dtype=dtype)
-        inherited = _json(home / NOTES) if (home / NOTES).exists() else {}
-        notes = {**inherited, **notes}
+        notes = {**_notes(home), **notes}
     kind = _class(index.get("_class_name"))
     pipeline = kind.from_pretrained(
         str(home), torch_dtype=dtype, use_safetensors=True, **_without_checker(kind), **own
     )
     check_complete(pipeline, {name: folder if name in own else home for name in index})
     return pipeline, notes
+
+
+def _notes(folder: Path) -> dict[str, Any]:
+    """What a folder says of its model, places in full."""
+    notes = _json(folder / NOTES) if (folder / NOTES).exists() else {}
+    return notes | {key: str((folder / notes[key]).resolve()) for key in PLACES if key in notes}
 
 
 def _from_file(file: Path, dtype: torch.dtype, config: str | Path | None) -> Any:
