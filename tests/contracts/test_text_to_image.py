@@ -85,6 +85,16 @@ def test_encodes_as_the_pipeline_does(model: Any) -> None:
         assert torch.equal(cond.tensors["pooled"], theirs[2])
 
 
+def test_equal_texts_are_encoded_once(model: Any) -> None:
+    with torch.no_grad():
+        few = model.encode(["a cat", "a dog"])
+        many = model.encode(["a dog", "a cat", "a dog"] * 50)
+        other = model.encode([f"a {i}" for i in range(70)])
+    torch.testing.assert_close(many.hidden[:3], few[[1, 0, 1]].hidden)
+    assert many.tokens["text_encoder"].spans[:2] == few[[1, 0]].tokens["text_encoder"].spans
+    assert len(other) == 70
+
+
 def test_null_is_the_pipelines(model: Any) -> None:
     arguments = {"prompt": ["a cat"], "device": "cpu", "num_images_per_prompt": 1}
     extra = {"prompt_2": None, "prompt_3": None} if model.family == "sd3" else {}
@@ -359,6 +369,10 @@ def test_partial_stops_on_the_way(model: Any) -> None:
     assert not x.requires_grad
     with pytest.raises(ExciseError, match="step"):
         model.partial(request, 5)
+    late = replace(request, start=Start(latents=torch.zeros_like(x), level=0.3))
+    with pytest.raises(ExciseError, match="step"):
+        model.partial(late, 0)
+    assert model.partial(late, 4)[1] == u
 
 
 def test_gradients_flow_through_the_last_steps(model: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tests.taught import latents, taught
+from tests.trained import world
 
 from excise.primitives import arithmetic
 from excise.primitives.arithmetic import Guidance
@@ -25,22 +25,23 @@ def test_norm_and_cosine_are_those_of_all_weights_together() -> None:
 def test_a_permuted_vector_keeps_every_tensors_size() -> None:
     a = {"x": torch.arange(24.0).view(2, 3, 4)}
     b = arithmetic.permuted(a, generator("test"))
-    assert b["x"].shape == a["x"].shape and not torch.equal(a["x"], b["x"])
+    assert b["x"].shape == a["x"].shape
+    assert not torch.equal(a["x"], b["x"])
     assert torch.equal(b["x"].flatten().sort().values, a["x"].flatten())
 
 
 def test_coarse_blocks_are_a_partition_of_the_denoiser() -> None:
-    model = taught()
+    model = world().model
     names = [name for members in arithmetic.coarse_blocks(model).values() for name in members]
     assert sorted(names) == sorted(model.parameters("denoiser"))
 
 
 def test_an_edit_that_undoes_the_word_pulls_against_the_concept() -> None:
     """Removing what cross-attention adds moves the captioned prediction towards the null one."""
-    model = taught()
+    model = world().model
     weights = model.parameters("cross_attention")
     undo = {n: -w.detach().clone() for n, w in weights.items() if ".attn2.to_v." in n}
-    pictures = latents()[:1]
+    pictures = world().latents["cat"][:1]
     bank = Bank.of(pictures, 32, between=(0.7, 1.0))
     pull = arithmetic.guidance(model, undo, pictures, model.encode("a cat"), empty(model), bank)
     assert pull.concept - pull.null < -0.5
@@ -55,15 +56,15 @@ def test_the_guidance_bound_is_where_the_net_changes_sign() -> None:
 
 
 def test_blocks_that_do_nothing_score_nothing() -> None:
-    model = taught()
+    model = world().model
     blocks = arithmetic.coarse_blocks(model)
     live = model.parameters("denoiser")
     deltas = {n: torch.zeros_like(live[n]) for names in blocks.values() for n in names}
     for name in blocks["mid"]:
         deltas[name] = 0.3 * live[name].detach()
-    pictures = latents()[:1]
+    pictures = world().latents["cat"][:1]
     bank = Bank.of(pictures, 16)
-    kept = noised(model, latents()[1:2], 16)
+    kept = noised(model, world().latents["dog"][:1], 16)
     scores = arithmetic.block_scores(
         model, deltas, 1.0, pictures, model.encode("a cat"), bank, kept, model.encode("a dog")
     )

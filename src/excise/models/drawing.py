@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from excise.errors import UserError
-from excise.models.sampler import Walk, sample
+from excise.models.sampler import Schedule, Walk, sample
 from excise.rng import noise
 from excise.types import Condition, Request, Samples, Start
 
@@ -66,8 +66,9 @@ def partial(model: DiffusionModel, request: Request, stop: int) -> tuple[Tensor,
     """What the network reads at step ``stop``, without gradients, and the noise level there."""
     request = resolved(request, model.defaults)
     schedule = model.schedule(request, request.seeds[:1])
-    if not 0 <= stop < len(schedule.levels):
-        raise UserError(f"expected a step in 0 .. {len(schedule.levels) - 1}, got {stop}")
+    first, total = _first(request.start, schedule), len(schedule.levels)
+    if not first <= stop < total:
+        raise UserError(f"expected a step in {first} .. {total - 1}, got {stop}")
     with torch.no_grad(), model.evaluating(), _edited(model, request):
         return torch.cat(list(_batches(model, request, stop=stop))), schedule.levels[stop]
 
@@ -117,9 +118,8 @@ def _draw(
     seeds = [request.seeds[row] for row in rows]
     eps = request.noise_scale * noise(seeds, model.latents_for(request.size), device=model.device)
     schedule = model.schedule(request, seeds)
-    start, first, keep = request.start, 0, None
-    if start is not None and start.level < 1:
-        first = schedule.at(start.level)
+    start, keep = request.start, None
+    first = _first(start, schedule)
     schedule.begin(first)
     x = schedule.from_noise(eps)
     if start is not None:
@@ -139,6 +139,10 @@ def _draw(
         keep=keep,
     )
     return sample(model.denoise, schedule, x, cond, null, walk)
+
+
+def _first(start: Start | None, schedule: Schedule) -> int:
+    return 0 if start is None or start.level == 1 else schedule.at(start.level)
 
 
 def _start_latents(model: DiffusionModel, start: Start, rows: list[int]) -> Tensor:

@@ -41,6 +41,7 @@ class Encoder:
             return self.module(cut.tokens.ids.to(device), **options)
 
 
+CHUNK = 64  # texts that are encoded at once
 Combine = Callable[[Mapping[str, Cut], Mapping[str, Injection | None]], dict[str, Tensor]]
 
 
@@ -59,13 +60,20 @@ class Encoding:
     def encode(self, prompts: Sequence[Prompt], applied: Hashable) -> Condition:
         """One row a prompt; ``applied`` names the edits that the encoders stand under.
 
-        What is remembered is a whole batch: a row's last bits depend on the batch around it.
+        Equal texts are encoded once. What is remembered is a whole batch: a row's last bits depend
+        on the batch around it, and the same call must give the same bytes.
         """
         if not prompts:
             raise UserError("expected at least one prompt, got none")
         texts = tuple(prompt.text for prompt in prompts)
         if any(prompt.soft for prompt in prompts):
             return self._encode(texts, [prompt.soft for prompt in prompts])
+        known = list(dict.fromkeys(texts))
+        chunks = [tuple(known[i : i + CHUNK]) for i in range(0, len(known), CHUNK)]
+        rows = Condition.cat([self._plain(chunk, applied) for chunk in chunks])
+        return rows if known == list(texts) else rows[[known.index(text) for text in texts]]
+
+    def _plain(self, texts: tuple[str, ...], applied: Hashable) -> Condition:
         if torch.is_grad_enabled() and self._training():
             return self._encode(texts, [{}] * len(texts))
         key = (applied, self._version(), texts)

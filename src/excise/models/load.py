@@ -93,6 +93,14 @@ def of_pipeline(
 ) -> DiffusionModel:
     """A live pipeline behind the seam. Raises Unsupported for a family that is not known."""
     family = _family(type(pipeline).__name__)
+    network = getattr(pipeline, family.denoiser).config
+    reads, is_given = int(network.in_channels), int(pipeline.vae.config.latent_channels)
+    if reads != is_given or network.get("time_cond_proj_dim") is not None:
+        raise Unsupported(
+            f"expected a denoiser that reads {is_given} channels and a timestep, got one of "
+            f"{reads} channels or with a further condition (inpainting, consistency models); use "
+            "the model that it was made from"
+        )
     model = family(pipeline, name, autocast=autocast)
     notes = notes or {}
     model.defaults = Defaults(

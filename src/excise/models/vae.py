@@ -16,12 +16,14 @@ def encode(vae: Any, pictures: Tensor) -> Tensor:
     pictures: (n, 3, h, w), uint8 or in [0, 1]. Gradients flow where the pictures take them.
     """
     floats = pictures.float() / 255 if pictures.dtype == torch.uint8 else pictures.float()
+    shift, scale = _affine(vae)
     with torch.set_grad_enabled(torch.is_grad_enabled() and floats.requires_grad), _safe(vae):
         weight = next(vae.parameters())
-        mean = vae.encode((2 * floats - 1).to(weight)).latent_dist.mean
-        shift, scale = _affine(vae)
-        result: Tensor = (mean.float() - shift) * scale
-        return result
+        means = [
+            vae.encode((2 * part - 1).to(weight)).latent_dist.mean.float()
+            for part in torch.split(floats, _at_once(*floats.shape[-2:]))
+        ]
+        return (torch.cat(means) - shift) * scale
 
 
 def decode(vae: Any, latents: Tensor) -> Tensor:
@@ -32,6 +34,11 @@ def decode(vae: Any, latents: Tensor) -> Tensor:
         out = vae.decode((latents.float() / scale + shift).to(weight), return_dict=False)[0]
         result: Tensor = (out.float() / 2 + 0.5).clamp(0, 1)
         return result
+
+
+def _at_once(height: int, width: int) -> int:
+    """Pictures encoded at once, from their size alone: 256 at 64x64, 4 at 512x512."""
+    return min(256, max(1, 2**20 // (height * width)))
 
 
 def _affine(vae: Any) -> tuple[float, float]:
