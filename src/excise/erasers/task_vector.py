@@ -55,6 +55,12 @@ class TaskVector(Eraser):
     measured: ClassVar[Mapping[str, Mapping[str, object]]] = {
         "emoji": {"lr": 1e-4, "batch": 32, "weighting": "min_snr", "pictures": 192},
     }
+    smallest: ClassVar[Mapping[str, object]] = {
+        "strength": 1.0,
+        "steps": 2,
+        "pictures": 4,
+        "batch": 2,
+    }
 
     pictures: int = 200
     contexts: tuple[str, ...] = ("{}",)
