@@ -15,7 +15,7 @@ from excise.edit.recipe import Recipe
 from excise.models.load import of_pipeline
 from excise.types import Concept, Prompt, Request, Samples, Score, TextToImage
 
-TEMPLATES = ("{a}", "{}", "a picture of {a}")
+TEMPLATES = ("{a}", "a photo of {a}", "a picture of {a}")  # those that the model was taught
 CAT = Concept("cat", templates=TEMPLATES, neighbours=("dog",))
 DOG = Concept("dog", templates=TEMPLATES)
 
