@@ -20,10 +20,12 @@ from transformers import CLIPModel, CLIPTokenizer
 
 from excise.emoji import autoencoder, calibrate, clip, judging, unet
 from excise.emoji.captions import known_words
-from excise.emoji.export import ORACLES, save_base, save_half, save_oracle, text_tower
+from excise.emoji.cards import write_cards
+from excise.emoji.export import ORACLES, save_base, save_oracle, save_reader, text_tower
 from excise.emoji.glyphs import Atlas
 from excise.emoji.tokenizer import make_tokenizer
 from excise.emoji.world import World
+from excise.errors import UserError
 from excise.store import write_json
 
 STATE = Path.home() / ".cache" / "excise-build"
@@ -68,7 +70,7 @@ class Build:
         if not (folder / "thresholds.json").exists():
             vae = self.autoencoder()
             model = judging.train(which, vae, self._file(which), seed=self.seed, log=_log)
-            calibrate.save(model, folder)
+            save_reader(model, folder)
             write_json(folder / "quality.json", calibrate.calibrate(folder, vae, seed=900))
         return folder
 
@@ -99,22 +101,41 @@ class Build:
                 stage
             ]()
 
+    def finished(self, stage: str) -> bool:
+        """Is nothing left to do in this stage?"""
+        named = {"tokenizer": "tokenizer/vocab.json", "clip": "clip/config.json"}
+        named |= {"autoencoder": "vae/config.json"}
+        named |= {which: f"{which}/thresholds.json" for which in ("judge", "auditor")}
+        return (self.state / named.get(stage, f"unet-{stage}/config.json")).exists()
+
     def export(self, assets: Path) -> None:
-        """Write the folders that ship, from the stages that are finished."""
-        folder = assets / "emoji"
-        tower = text_tower(self.clip())
-        tokens = self.state / "tokenizer"
+        """Write the folders that ship, from the stages that are finished, with their cards.
+
+        Raises UserError if the base model or what it is made of is not finished.
+        """
+        if missing := [s for s in ("autoencoder", "clip", "emoji") if not self.finished(s)]:
+            raise UserError(
+                f"expected a finished base model in {self.state}, got none of: "
+                f"{', '.join(missing)}; first run: python -m excise.emoji.build {' '.join(missing)}"
+            )
+        folder, clip = assets / "emoji", self.clip()
         save_base(
-            folder, self.denoiser("emoji"), self.autoencoder(), tower, self.tokenizer(), tokens
+            folder,
+            self.denoiser("emoji"),
+            self.autoencoder(),
+            text_tower(clip),
+            self.tokenizer(),
+            self.state / "tokenizer",
+            seed=self.seed,
         )
-        save_half(self.clip(), assets / "clip")
-        for which in ("judge", "auditor"):
+        save_reader(clip, assets / "clip")
+        for which in filter(self.finished, ("judge", "auditor")):
             for file in sorted((self.state / which).glob("*")):
                 (assets / which).mkdir(parents=True, exist_ok=True)
                 (assets / which / file.name).write_bytes(file.read_bytes())
-        for name, without in ORACLES.items():
-            if (self.state / f"unet-{name}").exists():
-                save_oracle(folder / name, self.denoiser(name), without)
+        for name in filter(self.finished, ORACLES):
+            save_oracle(folder / name, self.denoiser(name), ORACLES[name], seed=self.seed)
+        write_cards(assets)
 
     def _file(self, name: str) -> Path:
         return self.state / f"{name}.safetensors"
@@ -144,7 +165,10 @@ def main(arguments: list[str] | None = None) -> None:
     for stage in options.stages or ([] if options.export else STAGES):
         build.run(stage)
     if options.export:
-        build.export(options.export)
+        try:
+            build.export(options.export)
+        except UserError as error:
+            parser.error(str(error))
 
 
 if __name__ == "__main__":

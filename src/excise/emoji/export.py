@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors.torch import load_file, save_file
-from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer
+from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer, PreTrainedModel
 
 from excise.emoji.captions import SYNONYMS
 from excise.emoji.glyphs import DECOYS, OBJECTS
@@ -49,6 +49,13 @@ def save_half(model: Any, folder: Path) -> None:
     """Save in half precision; the model itself stays in single precision."""
     model.half().save_pretrained(folder)
     model.float()
+
+
+def save_reader(model: PreTrainedModel, folder: Path) -> None:
+    """Save a network that reads pictures, and what these have to look like."""
+    save_half(model, folder)
+    text = {"size": {"height": 64, "width": 64}, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+    (folder / "preprocessor_config.json").write_text(json.dumps(text) + "\n", encoding="utf-8")
 
 
 def save_text_encoder(tower: CLIPTextModel, folder: Path) -> None:
@@ -94,8 +101,13 @@ def save_base(
     tower: CLIPTextModel,
     tokenizer: CLIPTokenizer,
     tokenizer_folder: Path,
+    *,
+    seed: int = 0,
 ) -> None:
-    """Write the base model's folder in the layout of `StableDiffusionPipeline`."""
+    """Write the base model's folder in the layout of `StableDiffusionPipeline`.
+
+    tokenizer_folder: where `make_tokenizer` wrote its files. seed: what it was trained with.
+    """
     save_half(unet, folder / "unet")
     save_half(vae, folder / "vae")
     save_text_encoder(tower, folder / "text_encoder")
@@ -121,6 +133,7 @@ def save_base(
         "schema": "excise.model/1",
         "steps": STEPS,
         "guidance": GUIDANCE,
+        "seed": seed,
         "weighting": "min_snr",
         "min_snr": MIN_SNR,
         "judge": "../judge",
@@ -133,10 +146,12 @@ def save_base(
     write_json(folder / "excise.json", notes)
 
 
-def save_oracle(folder: Path, unet: UNet2DConditionModel, without: frozenset[str]) -> None:
+def save_oracle(
+    folder: Path, unet: UNet2DConditionModel, without: frozenset[str], *, seed: int = 0
+) -> None:
     """Write a U-Net of its own over the base's other parts."""
     save_half(unet, folder / "unet")
-    notes: dict[str, Any] = {"base": "..", "without": sorted(without)}
+    notes: dict[str, Any] = {"base": "..", "without": sorted(without), "seed": seed}
     write_json(folder / "excise.json", notes)
 
 
