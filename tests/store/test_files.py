@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -67,10 +69,15 @@ def test_an_interrupted_write_changes_nothing(tmp_path: Path, error: type[BaseEx
     assert entries(tmp_path) == ["a.txt"]
 
 
-def test_a_full_disk_is_explained_and_leaves_the_old_file(tmp_path: Path, tiny_disk: int) -> None:
+def test_a_full_disk_is_explained_and_leaves_the_old_file(
+    tmp_path: Path, tiny_disk: Callable[[], AbstractContextManager[int]]
+) -> None:
     write_text(tmp_path / "a.txt", "old")
-    with pytest.raises(ResourceError, match="no room to write .* free some space"):
-        write_bytes(tmp_path / "a.txt", b"x" * (tiny_disk + 1))
+    with (
+        tiny_disk() as size,
+        pytest.raises(ResourceError, match="no room to write .* free some space"),
+    ):
+        write_bytes(tmp_path / "a.txt", b"x" * (size + 1))
     assert (tmp_path / "a.txt").read_text() == "old"
     assert entries(tmp_path) == ["a.txt"]
 

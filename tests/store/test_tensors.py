@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 import pickle
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -123,9 +125,10 @@ def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
         load_tensors(tmp_path)
 
 
-@pytest.mark.usefixtures("tiny_disk")
-def test_a_full_disk_is_explained(tmp_path: Path) -> None:
-    with pytest.raises(ResourceError, match="no room"):
+def test_a_full_disk_is_explained(
+    tmp_path: Path, tiny_disk: Callable[[], AbstractContextManager[int]]
+) -> None:
+    with tiny_disk(), pytest.raises(ResourceError, match="no room"):
         save_tensors(tmp_path / "x", {"a": torch.zeros(9999)})
     assert os.listdir(tmp_path) == []
 
