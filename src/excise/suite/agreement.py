@@ -7,17 +7,18 @@ from dataclasses import replace
 from torch import Tensor
 
 from excise.primitives.panel import Sheet, label_of
-from excise.primitives.probe import Look
 from excise.reporting.figures import Rate
 from excise.reporting.findings import AgreementRow
 from excise.suite.bench import Bench
 from excise.suite.book import Book
+from excise.suite.jury import Jury
 from excise.suite.plain import PLAIN, use_probe
 
 
 def plain_agreement(bench: Bench, book: Book) -> tuple[AgreementRow, ...]:
     """On all plain pictures, a row an arm; nothing if one judge looks alone."""
-    if bench.jury is None:
+    jury = bench.jury
+    if jury is None:
         return ()
     rows = []
     for arm, look in bench.every(use_probe(bench), PLAIN).items():
@@ -25,9 +26,10 @@ def plain_agreement(bench: Bench, book: Book) -> tuple[AgreementRow, ...]:
         rates = _rates(
             bench,
             book,
+            jury,
             "plain",
             arm,
-            look,
+            look.sheet,
             [shot.prompt.text for shot in shots],
             [shot.seed for shot in shots],
         )
@@ -40,9 +42,9 @@ def attacked_agreement(
     seeds: dict[str, list[int]],
 ) -> tuple[AgreementRow, ...]:  # fmt: skip
     """On what an attack brought back. values: by arm, all judges' scores (n, labels)."""
-    if bench.jury is None:
-        return ()
     jury = bench.jury
+    if jury is None:
+        return ()
     rows = []
     for arm, scores in values.items():
         sheet = Sheet(
@@ -52,7 +54,7 @@ def attacked_agreement(
             values=scores,
             thresholds=dict(jury.thresholds),
         )
-        rates = _rates(bench, book, key, arm, sheet, prompts, seeds[arm])
+        rates = _rates(bench, book, jury, key, arm, sheet, prompts, seeds[arm])
         rows.append(AgreementRow(label="pictures under attack", arm=arm, rates=rates, key=key))
     return tuple(rows)
 
@@ -60,19 +62,16 @@ def attacked_agreement(
 def _rates(
     bench: Bench,
     book: Book,
+    jury: Jury,
     group: str,
     arm: str,
-    read: Look | Sheet,
+    sheet: Sheet,
     prompts: list[str],
     seeds: list[int],
 ) -> dict[str, Rate]:
     """By judge. The one that counts is in the table already; the others are entered here."""
-    assert bench.jury is not None
-    sheet = read.sheet if isinstance(read, Look) else read
     found = {}
-    for i, (panel, own) in enumerate(
-        zip(bench.jury.panels, bench.jury.apart(sheet).values(), strict=True)
-    ):
+    for i, (panel, own) in enumerate(zip(jury.panels, jury.apart(sheet).values(), strict=True)):
         score = own.score(label_of(panel, bench.full))
         found[own.judge] = Rate.of(int(score.shown.sum()), len(score))
         if i:

@@ -12,7 +12,7 @@ from excise.primitives.panel import label_of
 from excise.primitives.probe import Look, Probe
 from excise.primitives.prompts import completed
 from excise.progress import SILENT
-from excise.store import Artefact, Cache, Json, Stages, hash_json
+from excise.store import Artefact, Cache, Json, Stage, Stages, hash_json
 from excise.suite.arms import SHARED, Arm
 from excise.suite.jury import Jury
 from excise.suite.sizes import Sizes
@@ -126,7 +126,7 @@ class Bench:
             for store in (self.shipped, self.cache):
                 if store is not None and (found := store.get(key)) is not None:
                     return found
-        return None if self.stages is None else self._stage(key).load()
+        return None if self.stages is None else _stage(self.stages, key).load()
 
     def _keep(self, arm: Arm, key: Json, tensors: Mapping[str, Tensor], record: Json) -> Artefact:
         made = Artefact(tensors=dict(tensors), record=record)
@@ -134,8 +134,8 @@ class Bench:
             return made
         if arm.role in SHARED and self.cache is not None and self.cache.put(key, tensors, record):
             return self.cache.get(key) or made
-        return made if self.stages is None else self._stage(key).finish(tensors, record)
+        return made if self.stages is None else _stage(self.stages, key).finish(tensors, record)
 
-    def _stage(self, key: Json) -> Any:
-        assert self.stages is not None
-        return self.stages.stage("evaluate", {"key": hash_json(key)})
+
+def _stage(stages: Stages, key: Json) -> Stage:
+    return stages.stage("evaluate", {"key": hash_json(key)})
