@@ -12,7 +12,7 @@ TIERS: tuple[tuple[str, ...], ...] = (
     ("errors",),
     ("types",),
     ("stats", "rng", "store", "progress", "settings"),
-    ("registry",),
+    ("registry", "method"),
     ("edit",),
     ("models",),
     ("hooks",),

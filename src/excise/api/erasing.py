@@ -13,8 +13,9 @@ from excise.api.judging import JudgeSource, judges_for
 from excise.api.loading import Source, keep_history, load
 from excise.edit import Edit
 from excise.edit.file import SUFFIX, record_folder
-from excise.erasers.base import Budget, Eraser
+from excise.erasers.base import Eraser
 from excise.errors import BadFile, BadSetting, Infeasible, MissingJudge
+from excise.method import Budget
 from excise.progress import SILENT, Progress
 from excise.settings import build, recipe
 from excise.store import Stages

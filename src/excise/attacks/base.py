@@ -7,23 +7,22 @@ keyword-only dataclass that inherits `Attack`, names its paper and what it needs
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal, Self, get_args
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from excise.attacks.result import AttackResult
-from excise.errors import BadSetting, UserError, suggest
+from excise.errors import UserError
+from excise.method import Budget, Method
 from excise.primitives.denoising import Bank, concept_loss
 from excise.progress import SILENT, stage
 from excise.rng import seed_of
-from excise.settings import build, recipe
+from excise.settings import recipe
 from excise.types import Concept, Costs, Judge, Progress, Prompt, Request, TextToImage
-
-Budget = Literal["quick", "standard", "thorough"]
 
 Need = Literal[
     "prompts", "feedback", "sampler", "start", "embeddings", "gradients", "pictures", "base",
@@ -40,23 +39,19 @@ __all__ = ["Attack", "AttackResult", "Budget", "Need", "Search", "companion_loss
 
 
 @dataclass(frozen=True, kw_only=True)
-class Attack(ABC):
+class Attack(Method):
     """A search for an input: a frozen dataclass whose fields are its hyperparameters.
 
     needs: the threat model. independent: what is yielded at one time does not depend on what came
     before, but for the restart's number, so that success at any number of restarts up to the
     pool's can be told from one run. chooses: whether the attacker picks one restart for each
-    prompt, or one for all. budgets: the fields that a budget sets. measured: settings for models
-    other than the paper's, by family or name.
+    prompt, or one for all. budgets: the fields that a budget sets.
     """
 
-    name: ClassVar[str]
-    paper: ClassVar[str]
     needs: ClassVar[frozenset[Need]]
     independent: ClassVar[bool] = True
     chooses: ClassVar[Literal["prompt", "restart"]] = "prompt"
     budgets: ClassVar[Mapping[Budget, Mapping[str, object]]] = {}
-    measured: ClassVar[Mapping[str, Mapping[str, object]]] = {}
 
     @abstractmethod
     def search(
@@ -75,22 +70,9 @@ class Attack(ABC):
         two candidates for one prompt that have the same seed are drawn on the same noise.
         """
 
-    def at(self, budget: Budget) -> Self:
-        """The same attack with what a budget allows."""
-        if budget not in get_args(Budget):
-            raise BadSetting(
-                f"expected a budget among {get_args(Budget)}, got {budget!r}: "
-                f"{suggest(str(budget), get_args(Budget))}"
-            )
-        changed: dict[str, Any] = dict(self.budgets.get(budget, {}))
-        return replace(self, **changed)
-
-    @classmethod
-    def fitted(cls, model: TextToImage, settings: Mapping[str, object] | None = None) -> Self:
-        """The attack with the settings measured for this model, under those that are given."""
-        own = {**cls.measured.get(model.family, {}), **cls.measured.get(model.name, {})}
-        given = {name.replace("-", "_"): value for name, value in (settings or {}).items()}
-        return build(cls, {**own, **given})
+    def within(self, budget: Budget) -> Mapping[str, object]:
+        """What `budgets` says."""
+        return self.budgets.get(budget, {})
 
 
 def run_attack(

@@ -14,7 +14,8 @@ from excise.settings import build, recipe
 from excise.suite.plan import Plan, Speed, measure
 
 if TYPE_CHECKING:
-    from excise.erasers.base import Budget, Eraser
+    from excise.erasers.base import Eraser
+    from excise.method import Budget
     from excise.types import TextToImage
 
 PAGE = 15_000_000  # bytes of a report at most, without its pictures

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Literal, Self, final, get_args
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, final
 
 from torch import Tensor
 
 from excise.edit import Edit, Encoded, Recipe
-from excise.errors import BadConcept, BadSetting, suggest
+from excise.errors import BadConcept, BadSetting
+from excise.method import Budget, Method
 from excise.primitives.data import Pictures, Split, concept_pictures
 from excise.primitives.prompts import completed
 from excise.progress import SILENT
-from excise.settings import build, recipe
+from excise.settings import recipe
 from excise.store import Artefact, Stage, Stages
 from excise.store.files import Json
 from excise.types import Concept, Hook, Judge, Progress, TextToImage
 
-Budget = Literal["quick", "standard", "thorough"]
 BUDGETS: Mapping[Budget, float] = {"quick": 0.25, "standard": 1.0, "thorough": 2.0}
 
 
@@ -100,20 +100,16 @@ class Erased:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Eraser(ABC):
+class Eraser(Method):
     """A method: a frozen dataclass whose fields are its hyperparameters.
 
     A subclass says ``name`` (its file's), ``paper``, and how to find a `Change`.
 
-    scaled: the fields that a budget multiplies. measured: settings for models other than those of
-    the paper, by family or by the model's name, the name's last; see `fitted`. smallest: settings
-    with which a run does everything once and proves nothing; what the tests of all erasers use.
+    scaled: the fields that a budget multiplies. smallest: settings with which a run does everything
+    once and proves nothing; what the tests of all erasers use.
     """
 
-    name: ClassVar[str]
-    paper: ClassVar[str]
     scaled: ClassVar[tuple[str, ...]] = ("steps",)
-    measured: ClassVar[Mapping[str, Mapping[str, object]]] = {}
     smallest: ClassVar[Mapping[str, object]] = {}
 
     @abstractmethod
@@ -183,27 +179,10 @@ class Eraser(ABC):
         record = {**found.record, "costs": (model.costs - before).to_json()}
         return Erased(edit=edit, record=record, tensors=found.tensors)
 
-    @classmethod
-    def fitted(cls, model: TextToImage, settings: Mapping[str, object] | None = None) -> Self:
-        """The method with the settings measured for this model, under those that are given.
-
-        The plain constructor has the paper's settings, whatever the model.
-        """
-        own = {**cls.measured.get(model.family, {}), **cls.measured.get(model.name, {})}
-        given = {name.replace("-", "_"): value for name, value in (settings or {}).items()}
-        return build(cls, {**own, **given})
-
-    def at(self, budget: Budget) -> Self:
-        """The same method with a quarter of the steps (quick), all (standard), or twice as many."""
-        if budget not in BUDGETS:
-            raise BadSetting(
-                f"expected a budget among {get_args(Budget)}, got {budget!r}: "
-                f"{suggest(str(budget), BUDGETS)}"
-            )
+    def within(self, budget: Budget) -> Mapping[str, object]:
+        """A quarter of the steps (quick), all (standard), or twice as many."""
         factor = BUDGETS[budget]
-        return replace(
-            self, **{name: max(1, round(getattr(self, name) * factor)) for name in self.scaled}
-        )
+        return {name: max(1, round(getattr(self, name) * factor)) for name in self.scaled}
 
     def _positive(self, *names: str) -> None:
         for name in names:

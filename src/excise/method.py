@@ -1,0 +1,54 @@
+"""What erasers and attacks share: settings that were measured for a model, and budgets."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal, Self, get_args
+
+from excise.errors import BadSetting, suggest
+from excise.settings import build
+from excise.types import TextToImage
+
+Budget = Literal["quick", "standard", "thorough"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method(ABC):
+    """A frozen dataclass whose fields are the hyperparameters of a method from a paper.
+
+    The plain constructor has the paper's settings, whatever the model.
+
+    name: its file's. measured: settings for models other than the paper's, by family or by the
+    model's name, the name's last; see `fitted`.
+    """
+
+    name: ClassVar[str]
+    paper: ClassVar[str]
+    measured: ClassVar[Mapping[str, Mapping[str, object]]] = {}
+
+    @classmethod
+    def fitted(cls, model: TextToImage, settings: Mapping[str, object] | None = None) -> Self:
+        """The method with the settings measured for this model, under those that are given.
+
+        Raises:
+            BadSetting: a setting that it does not have or cannot take.
+        """
+        own = {**cls.measured.get(model.family, {}), **cls.measured.get(model.name, {})}
+        given = {name.replace("-", "_"): value for name, value in (settings or {}).items()}
+        return build(cls, {**own, **given})
+
+    def at(self, budget: Budget) -> Self:
+        """The same method with what a budget allows. Raises BadSetting for another budget."""
+        known = get_args(Budget)
+        if budget not in known:
+            raise BadSetting(
+                f"expected a budget among {known}, got {budget!r}: {suggest(str(budget), known)}"
+            )
+        changed: dict[str, Any] = dict(self.within(budget))
+        return replace(self, **changed)
+
+    @abstractmethod
+    def within(self, budget: Budget) -> Mapping[str, object]:
+        """The fields that a budget sets, and to what."""
