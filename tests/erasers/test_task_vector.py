@@ -4,16 +4,23 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests import trained
 from tests.suite import two
 
 from excise.edit import Edit
+from excise.erasers.base import Work
+from excise.erasers.mending import mended
 from excise.erasers.task_vector import TaskVector
 from excise.errors import Infeasible, MissingJudge
+from excise.primitives.arithmetic import negated
+from excise.primitives.points import answers, noised
+from excise.progress import SILENT
 from excise.settings import build, recipe
 from excise.store import Stages
 from excise.types import Request
 
 SMALL = TaskVector(
+    variant="paper",
     pictures=16,
     steps=40,
     batch=8,
@@ -26,6 +33,20 @@ SMALL = TaskVector(
     plain=1,
     grid=(0.5, 1.0, 2.0),
     refine=0,
+)
+
+
+HEALED = replace(
+    SMALL,
+    variant="healed",
+    hard=2.0,
+    heal=40,
+    heal_batch=16,
+    heal_lr=1e-3,
+    walks=16,
+    pinned=64,
+    pin_tokens=1,
+    pin_rounds=1,
 )
 
 
@@ -50,10 +71,13 @@ def test_a_strength_of_ones_own_is_taken_and_not_verified() -> None:
 
 
 @pytest.mark.slow
-def test_the_concept_goes_the_rest_stays_and_the_model_is_as_it_was(tmp_path: Path) -> None:
+@pytest.mark.parametrize("method", [SMALL, HEALED], ids=["paper", "healed"])
+def test_the_concept_goes_the_rest_stays_and_the_model_is_as_it_was(
+    tmp_path: Path, method: TaskVector
+) -> None:
     model, judge = two.model(), two.Two()
     before = model.fingerprint()
-    found = SMALL.erase(model, two.CAT, judge=judge, stages=Stages(tmp_path))
+    found = method.erase(model, two.CAT, judge=judge, stages=Stages(tmp_path))
     assert model.fingerprint() == before
     assert found.edit.recipe.verified
     with found.edit.applied(model):
@@ -68,8 +92,29 @@ def test_the_concept_goes_the_rest_stays_and_the_model_is_as_it_was(tmp_path: Pa
     assert search["erased_from"] <= found.record["strength"] <= search["kept_to"]
     assert len(found.record["choose"]["sets"][0]["edits"]) == 0
     # Everything that it went through is kept, so a second run ends with the same bytes.
-    again = SMALL.erase(model, two.CAT, judge=judge, stages=Stages(tmp_path))
+    kept, spent = sorted(tmp_path.iterdir()), model.costs
+    again = method.erase(model, two.CAT, judge=judge, stages=Stages(tmp_path))
     assert again.edit.digest == found.edit.digest
+    assert sorted(tmp_path.iterdir()) == kept
+    assert (model.costs - spent).gradients == 0
+
+
+@pytest.mark.slow
+def test_healing_gives_back_what_the_hard_edit_took_and_not_the_concept() -> None:
+    model, latents = two.model(), trained.world().latents
+    work = Work(model=model, concepts=(two.CAT,), seed=0, judge=None, progress=SILENT)
+    tau, _ = HEALED.vector(work)
+    deltas = {"hard": negated(tau, HEALED.hard), "healed": mended(HEALED, work, tau).deltas}
+    away: dict[str, dict[str, float]] = {name: {} for name in deltas}
+    for word in ("cat", "dog"):
+        points, caption = noised(model, latents[word], 64, seed=3), model.encode(f"a {word}")
+        before = answers(model, points, caption)
+        for name, change in deltas.items():
+            with model.swapped(change):
+                moved = answers(model, points, caption) - before
+            away[name][word] = float(moved.square().mean())
+    assert away["healed"]["dog"] < 0.5 * away["hard"]["dog"]
+    assert away["healed"]["cat"] > 2 * away["healed"]["dog"]
 
 
 @pytest.mark.slow

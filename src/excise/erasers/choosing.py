@@ -22,7 +22,8 @@ from excise.primitives.strength import Reading
 from excise.progress import stage
 from excise.rng import seed_of
 from excise.stats import Rate
-from excise.store import hash_tensors
+from excise.store import Artefact, hash_tensors
+from excise.store.files import Json
 from excise.types import Concept, Judge, Request
 
 if TYPE_CHECKING:
@@ -48,7 +49,13 @@ class Finder:
         concept = prompts.completed(work.model, work.concepts[0])
         latents = torch.cat([s.latents for s in work.pictures(64, "choose")])
         probe = kept_probe(work.model, work.concepts, method.kept, seed=work.seed, judge=judge)
-        base = probe.look(work.model, judge, progress=work.progress)
+        base = Look.of(
+            probe,
+            work.kept(
+                "kept-before",
+                lambda: _parts(probe.look(work.model, judge, progress=work.progress).artefact()),
+            ),
+        )
         rows = prompts.kept_concepts(work.model, work.concepts, probe.labels)
         near = prompts.neighbours(work.model, work.concepts, rows)
         finder = Finder(
@@ -85,10 +92,12 @@ class Finder:
             stages=self.work.stages,
         )
 
-    def counterexamples(self, tau: Mapping[str, Tensor], alpha: float, number: int) -> Inversion:
+    def counterexamples(
+        self, direction: Mapping[str, Tensor], alpha: float, number: int
+    ) -> Inversion:
         """What independent searches on the edited model find that brings the concept back."""
         model, method = self.work.model, self.method
-        deltas = arithmetic.negated(tau, alpha)
+        deltas = arithmetic.scaled(direction, alpha)
         latents = torch.cat([s.latents for s in self.work.pictures(64, "find")])
         with (
             stage(self.work.progress, f"counterexamples {number + 1}"),
@@ -105,12 +114,31 @@ class Finder:
             rates = self.embedding_rates(found, carried=0)
         return found.take([i for i, r in enumerate(rates) if r.low(0.9) > method.injected])
 
-    def reading(self, tau: Mapping[str, Tensor], alpha: float) -> Reading:
-        """One strength: plain words, every embedding carried along, everything else."""
+    def reading(self, direction: Mapping[str, Tensor], alpha: float) -> Reading:
+        """One strength: plain words, every embedding carried along, everything else.
+
+        It is kept, so that a search that was killed goes on where it was.
+        """
+        names = "-".join(found.digest[:8] for found in self.choose)
+        done = self.work.kept(
+            f"strength-{round(1e4 * alpha)}-{names}", lambda: self._measured(direction, alpha)
+        )
+        look, counts = Look.of(self.base.probe, done), done.record["counts"]
+        plain, *rates = (Rate(k, n) for k, n in counts)
+        return Reading(
+            alpha=alpha,
+            plain=plain,
+            embeddings=tuple(rates),
+            kept=kept(look, self.base, self.near),
+        )
+
+    def _measured(
+        self, direction: Mapping[str, Tensor], alpha: float
+    ) -> tuple[Mapping[str, Tensor], Json]:
         model, method = self.work.model, self.method
         with (
             stage(self.work.progress, f"strength {alpha:g}"),
-            model.swapped(arithmetic.negated(tau, alpha)),
+            model.swapped(direction, strength=alpha),
         ):
             look = self.base.probe.look(model, self.judge, progress=self.work.progress)
             plain = plain_probe(
@@ -121,17 +149,13 @@ class Finder:
                 judge=self.judge,
                 unnamed=False,
             ).look(model, self.judge)
-            rates = [
+            rates = [Rate(int(plain.hits.sum()), len(plain))] + [
                 rate
                 for found in self.choose
                 for rate in self.embedding_rates(found, method.carried)
             ]
-        return Reading(
-            alpha=alpha,
-            plain=Rate(int(plain.hits.sum()), len(plain)),
-            embeddings=tuple(rates),
-            kept=kept(look, self.base, self.near),
-        )
+        tensors, record = _parts(look.artefact())
+        return tensors, {**record, "counts": [[rate.k, rate.n] for rate in rates]}
 
     def embedding_rates(self, found: Inversion, carried: int) -> list[Rate]:
         """Each embedding's rate on the model as it is now, after a few steps of its own."""
@@ -166,3 +190,7 @@ class Finder:
             for i, found in enumerate(self.choose)
             for name, value in found.artefact().tensors.items()
         }
+
+
+def _parts(artefact: Artefact) -> tuple[Mapping[str, Tensor], dict[str, Any]]:
+    return artefact.tensors, artefact.record

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -20,7 +20,8 @@ from torch import Tensor
 from excise.edit import Edit, Recipe
 from excise.erasers.base import Change, Eraser, Work
 from excise.erasers.choosing import Finder
-from excise.errors import Infeasible, MissingJudge
+from excise.erasers.mending import mended
+from excise.errors import BadSetting, Infeasible, MissingJudge
 from excise.primitives import arithmetic
 from excise.primitives.data import empty
 from excise.primitives.denoising import Bank, Weighting
@@ -28,13 +29,19 @@ from excise.primitives.finetune import Optimiser, Term, finetune
 from excise.primitives.losses import mean, one_caption, picture_errors
 from excise.primitives.strength import Floors, Search, search
 
-Variant = Literal["paper"]
+Variant = Literal["healed", "paper"]
+GRIDS: Mapping[Variant, tuple[float, ...]] = {
+    "healed": (0.5, 0.75, 1.0, 1.25, 1.5),  # 1 is the edit as it was healed
+    "paper": (0.5, 1.0, 1.5, 2.0, 3.0, 4.0),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskVector(Eraser):
     """A negated task vector, its strength found with Diverse Inversion.
 
+    variant: ``paper`` is the vector alone; ``healed`` takes the concept out harder than that
+        allows, and then trains back what had to stay; see `mended`.
     pictures: of each concept, drawn by the model unless the concept brings its own. contexts:
         sentences around the prompts they are drawn from.
     selector, steps, batch, lr, weighting: of the fine-tune on the empty caption.
@@ -43,10 +50,17 @@ class TaskVector(Eraser):
         gradient steps that each embedding gets on every edited model that is tried.
     looks: pictures of each embedding and strength. kept: pictures of each class that has to stay.
     plain: seeds of each prompt that names the concept.
-    grid, refine: strengths that are tried, and bisections of either end.
+    grid, refine: strengths that are tried, empty for the variant's own, and bisections of either
+        end.
     rounds: attacks on the chosen edit whose survivors join the choose-set.
     natural, injected: the floors; see `Floors`.
     subset: blocks that the vector is confined to; empty means all.
+    hard: the strength that is healed. heal, heal_batch, heal_lr: of the training that heals. walks:
+        pictures of everything else on whose way the unedited model's predictions are held.
+    pin: weight of holding the concept down at inputs that bring it out, to what the ``hard`` edit
+        says there, or to what the unedited model says without a prompt (``null``). pinned: points.
+        pin_tokens: soft tokens of the inputs. pin_rounds: searches on the healed edit, each of
+        which adds ``embeddings`` inputs, and is followed by as much healing again.
     """
 
     name: ClassVar[str] = "task_vector"
@@ -60,6 +74,13 @@ class TaskVector(Eraser):
         "steps": 2,
         "pictures": 4,
         "batch": 2,
+        "heal": 2,
+        "heal_batch": 2,
+        "walks": 2,
+        "pinned": 2,
+        "pin_rounds": 0,
+        "embeddings": 2,
+        "inversion_steps": 2,
     }
 
     pictures: int = 200
@@ -77,15 +98,33 @@ class TaskVector(Eraser):
     looks: int = 8
     kept: int = 12
     plain: int = 1
-    grid: tuple[float, ...] = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0)
+    grid: tuple[float, ...] = ()
     refine: int = 1
     rounds: int = 1
     natural: float = 0.01
     injected: float = 0.10
     subset: tuple[str, ...] = ()
+    variant: Variant = "healed"
+    hard: float = 3.0
+    heal: int = 200
+    heal_batch: int = 64
+    heal_lr: float = 1e-5
+    walks: int = 192
+    pin: float = 1.0
+    pin_to: Literal["hard", "null"] = "hard"
+    pinned: int = 1024
+    pin_tokens: int = 4
+    pin_rounds: int = 1
 
     def __post_init__(self) -> None:
         self._positive("pictures", "steps", "batch", "lr", "embeddings", "inversion_steps", "looks")
+        self._positive("hard", "heal", "heal_batch", "heal_lr", "walks", "pinned", "pin_tokens")
+        self._among("variant", get_args(Variant))
+        self._among("pin_to", ("hard", "null"))
+        if self.pin < 0 or self.pin_rounds < 0:
+            raise BadSetting(
+                f"{self.name}: expected pin and pin_rounds >= 0, got {self.pin}, {self.pin_rounds}"
+            )
 
     def change(self, work: Work) -> Change:
         """Fine-tune, negate, and find the strength."""
@@ -96,40 +135,46 @@ class TaskVector(Eraser):
                 "(--strength 1.75 --no-search), which the report then calls not verified"
             )
         tau, record = self.vector(work)
+        direction = arithmetic.negated(tau)
+        if self.variant == "healed":
+            found = mended(self, work, tau)
+            direction, record = found.deltas, {**record, "healing": found.record}
         if self.strength is not None or judge is None:
-            edit = arithmetic.negated(tau, self.strength or 0.0)
+            edit = arithmetic.scaled(direction, self.strength or 0.0)
             return Change(deltas=edit, record={**record, "strength": self.strength})
         finder = Finder.of(self, work, judge)
-        result, rounds = self._searched(finder, tau)
+        result, rounds = self._searched(finder, direction)
         record |= {
             "strength_search": result.to_json(),
             "choose": finder.record(),
             "rounds": rounds,
         }
         if result.chosen is None:
-            raise Infeasible(_why(result), details=self._ends(work, finder, tau, result, record))
+            raise Infeasible(
+                _why(result), details=self._ends(work, finder, direction, result, record)
+            )
         return Change(
-            deltas=arithmetic.negated(tau, result.chosen),
+            deltas=arithmetic.scaled(direction, result.chosen),
             record={**record, "strength": result.chosen},
             tensors=finder.tensors(),
             verified=True,
         )
 
     def _searched(
-        self, finder: Finder, tau: Mapping[str, Tensor]
+        self, finder: Finder, direction: Mapping[str, Tensor]
     ) -> tuple[Search, list[dict[str, Any]]]:
         """Search; attack what was chosen; search again with what came back, until nothing does."""
         rounds: list[dict[str, Any]] = []
         while True:
             result = search(
-                lambda alpha: finder.reading(tau, alpha),
+                lambda alpha: finder.reading(direction, alpha),
                 floors=self.floors,
-                grid=self.grid,
+                grid=self.grid or GRIDS[self.variant],
                 refine=self.refine,
             )
             if result.chosen is None or len(rounds) == self.rounds:
                 return result, rounds
-            back = finder.counterexamples(tau, result.chosen, len(rounds))
+            back = finder.counterexamples(direction, result.chosen, len(rounds))
             rounds.append({"alpha": result.chosen, "tried": self.embeddings, "back": len(back)})
             if not back:
                 return result, rounds
@@ -139,7 +184,7 @@ class TaskVector(Eraser):
         self,
         work: Work,
         finder: Finder,
-        tau: Mapping[str, Tensor],
+        direction: Mapping[str, Tensor],
         result: Search,
         record: Mapping[str, Any],
     ) -> dict[str, Any]:
@@ -151,7 +196,7 @@ class TaskVector(Eraser):
             "nearest": result.nearest,
             "tensors": finder.tensors(),
             "ends": {
-                name: Edit.of(work.model, arithmetic.negated(tau, alpha), recipe=recipe)
+                name: Edit.of(work.model, arithmetic.scaled(direction, alpha), recipe=recipe)
                 for name, alpha in at.items()
                 if alpha is not None
             },

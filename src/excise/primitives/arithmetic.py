@@ -20,9 +20,14 @@ from excise.types import Condition, TextToImage
 Deltas = Mapping[str, Tensor]
 
 
+def scaled(deltas: Deltas, alpha: float) -> dict[str, Tensor]:
+    """``alpha * deltas``."""
+    return {name: alpha * delta for name, delta in deltas.items()}
+
+
 def negated(deltas: Deltas, alpha: float = 1.0) -> dict[str, Tensor]:
     """``-alpha * tau``."""
-    return {name: -alpha * delta for name, delta in deltas.items()}
+    return scaled(deltas, -alpha)
 
 
 def restricted(deltas: Deltas, names: Sequence[str]) -> dict[str, Tensor]:

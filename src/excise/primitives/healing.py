@@ -41,6 +41,22 @@ class Lesson:
         loss = towards(model, self.points, self.conditions, self.target, batch=batch)
         return Term(loss=loss, weight=weight)
 
+    def tensors(self) -> dict[str, Tensor]:
+        """To be kept; `of` makes it again."""
+        named = {f"condition/{name}": value for name, value in self.conditions.tensors.items()}
+        return {**self.points.tensors(), **named, "target": self.target}
+
+    @staticmethod
+    def of(tensors: Mapping[str, Tensor]) -> Lesson:
+        """From what was kept."""
+        start = "condition/"
+        own = {n.removeprefix(start): t for n, t in tensors.items() if n.startswith(start)}
+        return Lesson(
+            points=Points(**{name: tensors[name] for name in ("x", "u", "row")}),
+            conditions=Condition(tensors=own),
+            target=tensors["target"],
+        )
+
 
 @torch.no_grad()
 def kept_lesson(
@@ -75,16 +91,27 @@ def kept_lesson(
 
 @torch.no_grad()
 def pinned_lesson(
-    model: TextToImage, latents: Tensor, inputs: Condition, n: int = 768, *, seed: int = 0
+    model: TextToImage,
+    latents: Tensor,
+    inputs: Condition,
+    n: int = 768,
+    *,
+    to: Deltas | None = None,
+    seed: int = 0,
 ) -> Lesson:
-    """At noisy pictures of the concept under inputs that bring it out: what is said without any.
+    """At noisy pictures of the concept under inputs that bring it out: what is to be said instead.
 
-    latents: (m, c, h, w). inputs: rows, taken in turn. The target is the prediction of the model as
-    it is now for no prompt, as in ESD at eta = 1 (arXiv:2303.07345, eq. 5 with its eta = 0).
+    latents: (m, c, h, w). inputs: rows, taken in turn. to: an edit whose own predictions there are
+    the target, so that healing leaves it where it erases; None takes the prediction of the model as
+    it is now for no prompt.
     """
     found = noised(model, latents, n, seed=seed)
     points = Points(x=found.x, u=found.u, row=torch.arange(n) % len(inputs))
-    target = answers(model, points, empty(model))
+    if to is None:
+        target = answers(model, points, empty(model))
+    else:
+        with model.swapped(to):
+            target = answers(model, points, inputs)
     return Lesson(points=points, conditions=inputs.detach(), target=target)
 
 
