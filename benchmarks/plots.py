@@ -1,0 +1,68 @@
+"""Plots of the experiments, one look for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+import matplotlib.pyplot as plt
+
+Row = Mapping[str, Any]
+COLOURS = ("#1b6ca8", "#d1495b", "#3d9970", "#e08e0b", "#7b52ab", "#5c6b73", "#b5838d", "#118ab2")
+
+
+def rung_of(row: Row) -> str:
+    """The rung that counts in a row."""
+    return str(row.get("headline") or next(iter(row["rungs"])))
+
+
+def searched(row: Row, arm: str = "edit") -> float:
+    """What Concept Inversion brings back at the rung that counts."""
+    return float(row["rungs"][rung_of(row)][arm])
+
+
+def series_of(row: Row) -> str:
+    """The name of the line that a row belongs to."""
+    return str(row.get("maker") or _settings(row) or row["method"])
+
+
+def _settings(row: Row) -> str:
+    return ", ".join(f"{k} {v}" for k, v in row.get("settings", {}).items() if k != "strength")
+
+
+def trade_off(rows: Sequence[Row], path: Path) -> None:
+    """What is kept against what a search brings back; a panel a concept, a line a way."""
+    concepts = list(dict.fromkeys(row["concept"] for row in rows))
+    figure, axes = plt.subplots(
+        1, len(concepts), figsize=(5.6 * len(concepts), 4.6), squeeze=False, layout="constrained"
+    )
+    names = list(dict.fromkeys(map(series_of, rows)))
+    for axis, concept in zip(axes[0], concepts, strict=True):
+        own = [row for row in rows if row["concept"] == concept]
+        for i, name in enumerate(names):
+            line = [row for row in own if series_of(row) == name]
+            line.sort(key=lambda row: row.get("alpha", 0))
+            axis.plot(
+                [100 * row["kept"] for row in line],
+                [100 * searched(row) for row in line],
+                "o-" if len(line) > 1 else "o",
+                color=COLOURS[i % len(COLOURS)],
+                markersize=4 + 2 * (i // len(COLOURS)),
+                label=name,
+            )
+        floors = [searched(row, "oracle") for row in own if "oracle" in row["rungs"][rung_of(row)]]
+        if floors:
+            axis.axhline(100 * floors[0], color="black", lw=0.8, ls="--", label="oracle")
+        axis.axvline(95, color="black", lw=0.6, ls=":")
+        axis.set_title(concept)
+        axis.set_xlabel("everything else, share of the base's rate kept [%]")
+        axis.set_ylabel("brought back by Concept Inversion [%]")
+        axis.set_ylim(-3, 103)
+    axes[0][-1].legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, metadata={"Date": None})
+    plt.close(figure)
