@@ -1,8 +1,8 @@
 """Train everything that ships with Excise from scratch: ``python -m excise.emoji.build``.
 
-Stages: tokenizer, autoencoder, clip, judge, auditor, emoji, without-cat, without-truck. Each keeps
-its state in a folder and goes on from there after a kill. A GPU is used if there is one. The
-folders that ship are written by ``--export``, from what is finished.
+Stages: tokenizer, autoencoder, sharp, clip, judge, auditor, emoji, without-cat, without-truck.
+Each keeps its state in a folder and goes on from there after a kill. A GPU is used if there is one.
+The folders that ship are written by ``--export``, from what is finished.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from transformers import CLIPModel, CLIPTokenizer
 
-from excise.emoji import autoencoder, calibrate, clip, judging, unet
+from excise.emoji import autoencoder, calibrate, clip, judging, sharpening, unet
 from excise.emoji.captions import known_words
 from excise.emoji.cards import write_cards
 from excise.emoji.export import ORACLES, save_base, save_oracle, save_reader, text_tower
@@ -31,7 +31,7 @@ from excise.store import write_json
 STATE = Path.home() / ".cache" / "excise-build"
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 SEED = 0
-STAGES = ("tokenizer", "autoencoder", "clip", "judge", "auditor", "emoji", *ORACLES)
+STAGES = ("tokenizer", "autoencoder", "sharp", "clip", "judge", "auditor", "emoji", *ORACLES)
 
 
 def _log(text: str) -> None:
@@ -57,6 +57,14 @@ class Build:
     def _train_autoencoder(self) -> AutoencoderKL:
         return autoencoder.train(self._file("autoencoder"), seed=self.seed, log=_log)
 
+    def sharp(self) -> AutoencoderKL:
+        """The autoencoder with its decoder trained on; the encoder is the same."""
+        return self._once("vae-sharp", AutoencoderKL, self._sharpen)
+
+    def _sharpen(self) -> AutoencoderKL:
+        vae = self.autoencoder()
+        return sharpening.train(vae, self._file("sharp"), seed=self.seed, log=_log)
+
     def clip(self) -> CLIPModel:
         """Both towers."""
         return self._once("clip", CLIPModel, self._train_clip)
@@ -68,7 +76,7 @@ class Build:
         """The judge or the auditor, calibrated; its folder."""
         folder = self.state / which
         if not (folder / "thresholds.json").exists():
-            vae = self.autoencoder()
+            vae = self.sharp()
             model = judging.train(which, vae, self._file(which), seed=self.seed, log=_log)
             save_reader(model, folder)
             write_json(folder / "quality.json", calibrate.calibrate(folder, vae, seed=900))
@@ -97,14 +105,18 @@ class Build:
         elif stage == "emoji" or stage in ORACLES:
             self.denoiser(stage)
         else:
-            {"tokenizer": self.tokenizer, "autoencoder": self.autoencoder, "clip": self.clip}[
-                stage
-            ]()
+            plain: dict[str, Callable[[], Any]] = {
+                "tokenizer": self.tokenizer,
+                "autoencoder": self.autoencoder,
+                "sharp": self.sharp,
+                "clip": self.clip,
+            }
+            plain[stage]()
 
     def finished(self, stage: str) -> bool:
         """Is nothing left to do in this stage?"""
         named = {"tokenizer": "tokenizer/vocab.json", "clip": "clip/config.json"}
-        named |= {"autoencoder": "vae/config.json"}
+        named |= {"autoencoder": "vae/config.json", "sharp": "vae-sharp/config.json"}
         named |= {which: f"{which}/thresholds.json" for which in ("judge", "auditor")}
         return (self.state / named.get(stage, f"unet-{stage}/config.json")).exists()
 
@@ -113,7 +125,7 @@ class Build:
 
         Raises UserError if the base model or what it is made of is not finished.
         """
-        if missing := [s for s in ("autoencoder", "clip", "emoji") if not self.finished(s)]:
+        if missing := [s for s in ("sharp", "clip", "emoji") if not self.finished(s)]:
             raise UserError(
                 f"expected a finished base model in {self.state}, got none of: "
                 f"{', '.join(missing)}; first run: python -m excise.emoji.build {' '.join(missing)}"
@@ -122,7 +134,7 @@ class Build:
         save_base(
             folder,
             self.denoiser("emoji"),
-            self.autoencoder(),
+            self.sharp(),
             text_tower(clip),
             self.tokenizer(),
             self.state / "tokenizer",
