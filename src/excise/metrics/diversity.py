@@ -43,14 +43,24 @@ def spread(look: Look) -> dict[str, float | None]:
     distance: the mean absolute difference of two pictures, in [0, 1], over all pairs. within: over
     pairs of one class. kinds: the effective number of things that the judge sees; None without one.
     """
-    flat = F.interpolate(look.thumbs.float() / 255, size=(SIDE, SIDE), mode="area").flatten(1)
-    within = [_mean_distance(flat[look.probe.rows(group)]) for group in look.probe.groups]
-    able = [value for value in within if value is not None]
+    able = list(within(look).values())
     return {
-        "distance": _mean_distance(flat),
+        "distance": _mean_distance(_small(look)),
         "within": sum(able) / len(able) if able else None,
         "kinds": histogram(look.sheet.drawn, "")["kinds"] if look.sheet.things else None,
     }
+
+
+def within(look: Look) -> dict[str, float]:
+    """By class, the mean distance in [0, 1] of two of its pictures; none for a single picture."""
+    flat = _small(look)
+    found = {group: _mean_distance(flat[look.probe.rows(group)]) for group in look.probe.groups}
+    return {group: value for group, value in found.items() if value is not None}
+
+
+def _small(look: Look) -> Tensor:
+    """The pictures at `SIDE` pixels, floats (n, 3 * SIDE * SIDE) in [0, 1]."""
+    return F.interpolate(look.thumbs.float() / 255, size=(SIDE, SIDE), mode="area").flatten(1)
 
 
 def _mean_distance(flat: Tensor) -> float | None:

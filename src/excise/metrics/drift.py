@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, ClassVar
 
 from torch import Tensor
 
 from excise.metrics.base import BASE, Metric, Work, mean_interval, rate_json
 from excise.primitives.panel import labels_of
-from excise.primitives.probe import Probe, plain_probe, shots
+from excise.primitives.probe import Look, Probe, plain_probe, shots
 from excise.primitives.prompts import kept_concepts, neighbours
 from excise.types import Prompt
 
@@ -74,3 +75,16 @@ class Drift(Metric):
 def distances(one: Tensor, other: Tensor) -> Tensor:
     """Mean absolute differences (n,), in [0, 1], of pictures (n, 3, h, w) as uint8."""
     return (one.float() - other.float()).abs().mean(dim=(1, 2, 3)) / 255
+
+
+def between_seeds(look: Look) -> float | None:
+    """The mean distance of two pictures of one class on different seeds; None without a pair.
+
+    What drift is to be held against: a model with as much of it draws another picture.
+    """
+    groups = [look.probe.rows(group) for group in look.probe.groups]
+    pairs = [(a, b) for rows in groups for a, b in pairwise(rows)]
+    if not pairs:
+        return None
+    first, second = (list(side) for side in zip(*pairs, strict=True))
+    return float(distances(look.thumbs[first], look.thumbs[second]).mean())

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from excise.metrics.base import BASE, EDIT, ORACLE, Arm, Metric, Work, mean_interval, rate_json
+from excise.metrics.base import BASE, EDIT, ORACLE, Metric, Work, mean_interval, rate_json
 from excise.primitives.data import concept_pictures
 from excise.primitives.denoising import Bank, concept_loss
 from excise.primitives.kept import Budget
 from excise.primitives.prompts import completed, naming
-from excise.types import Concept, Prompt
+from excise.types import Concept, Prompt, TextToImage
 
 # What the pictures are shown with: their own names, or nothing.
 CAPTIONS = ("named", "empty")
@@ -55,9 +55,10 @@ class OverErasure(Metric):
         texts = naming(work.plain, full)[: self.captions]
         found: dict[str, Any] = {"pictures": len(made), "hashes": list(made.hashes)}
         for caption, prompts in zip(CAPTIONS, (texts, (Prompt(""),)), strict=True):
-            losses = {
-                arm: _loss(place, made.latents, prompts, bank) for arm, place in work.arms.items()
-            }
+            losses = {}
+            for arm, place in work.arms.items():
+                with place.live() as model:
+                    losses[arm] = caption_loss(model, made.latents, prompts, bank)
             found[caption] = self._compared(losses, bank.picture.tolist())
         return found
 
@@ -76,7 +77,8 @@ class OverErasure(Metric):
 
 
 @torch.no_grad()
-def _loss(arm: Arm, latents: Tensor, prompts: tuple[Prompt, ...], bank: Bank) -> Tensor:
-    """The loss of each entry of the bank, averaged over prompts: (B,)."""
-    with arm.live() as model:
-        return concept_loss(model, latents, model.encode(prompts), bank).mean(dim=0)
+def caption_loss(
+    model: TextToImage, latents: Tensor, prompts: Sequence[Prompt], bank: Bank
+) -> Tensor:
+    """The loss of each entry of a bank over latents (n, c, h, w), averaged over prompts: (B,)."""
+    return concept_loss(model, latents, model.encode(tuple(prompts)), bank).mean(dim=0)
