@@ -21,6 +21,7 @@ from transformers import CLIPModel, CLIPTokenizer
 from excise.emoji import autoencoder, calibrate, clip, judging, sharpening, unet
 from excise.emoji.captions import known_words
 from excise.emoji.cards import write_cards
+from excise.emoji.decoy_sheets import save_decoys
 from excise.emoji.export import ORACLES, save_base, save_oracle, save_reader, text_tower
 from excise.emoji.glyphs import Atlas
 from excise.emoji.tokenizer import make_tokenizer
@@ -147,6 +148,7 @@ class Build:
                 (assets / which / file.name).write_bytes(file.read_bytes())
         for name in filter(self.finished, ORACLES):
             save_oracle(folder / name, self.denoiser(name), ORACLES[name], seed=self.seed)
+        save_decoys(assets / "decoys")
         write_cards(assets)
 
     def _file(self, name: str) -> Path:

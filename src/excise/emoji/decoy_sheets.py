@@ -16,7 +16,7 @@ from excise.emoji.world import SIDE, World, render
 from excise.store import atomic
 
 FOLDER = Path(__file__).resolve().parent.parent / "assets" / "decoys"
-COUNT, COLUMNS, SEED = 128, 16, 31
+COUNT, COLUMNS, SEED = 64, 16, 31
 
 
 def sheet(label: str, world: World, count: int = COUNT) -> NDArray[np.uint8]:

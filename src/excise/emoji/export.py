@@ -141,6 +141,7 @@ def save_base(
         "clip": "../clip",
         "concepts": known_concepts(),
         "decoys": list(DECOYS),
+        "decoy_pictures": "../decoys",
         "decoy_names": {name: list(SYNONYMS[name]) for name in DECOYS},
     }
     write_json(folder / "excise.json", notes)
