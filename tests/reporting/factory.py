@@ -18,7 +18,9 @@ from excise.reporting import (
     Check,
     Cost,
     CostRow,
+    Decoys,
     EditFacts,
+    Estimate,
     Excess,
     Inversions,
     Inverted,
@@ -26,6 +28,7 @@ from excise.reporting import (
     Kept,
     KeptRow,
     Measure,
+    OverErasure,
     Rate,
     RateRow,
     Record,
@@ -93,8 +96,14 @@ def kept(worst: float = 0.91) -> Kept:
         neighbours={"edit": around(0.94, 0.03), "oracle": around(0.97, 0.03)},
         nothing=rates(600, base=4, edit=9, oracle=5),
         measures=(
-            Measure(name="diversity", label="variety within a prompt", want="high",
-                    values={"base": around(0.41, 0.01), "edit": around(0.40, 0.01)}),
+            Measure(name="diversity", label="variety among pictures of one thing", want="high",
+                    note="The mean difference of two pictures of the same thing.",
+                    values={"base": around(0.213, 0.011), "edit": around(0.209, 0.012),
+                            "oracle": around(0.215, 0.011)}),
+            Measure(name="drift", label="how far pictures of everything else moved", want="low",
+                    note="The mean change of a pixel at the same prompt and seed: 0 is the same "
+                    "picture. Two seeds of one thing differ by 0.22 before the edit.",
+                    values={"edit": around(0.041, 0.004), "oracle": around(0.18, 0.009)}),
             Measure(name="clip", label="CLIP score", want="high",
                     values={"base": around(0.286, 0.003), "edit": around(0.281, 0.003)}),
         ),
@@ -154,12 +163,38 @@ def attack(made: Builder, edit: int = 10) -> AttackResult:
         excess={"edit": around(edit / 240 - 0.03, 0.03), "esd": around(0.46, 0.06),
                 "ascent": around(0.10, 0.05)},
         null=null,
+        decoys=decoys(made),
         costs={
             arm: Cost(evaluations=241_000, gradients=230_400, pictures=1_440, seconds=214.0 + i)
             for i, arm in enumerate(shown)
         },
         pictures="attack-t4",
     )  # fmt: skip
+
+
+def decoys(made: Builder, edit: int = 6) -> Decoys:
+    each = {"fox": rates(240, base=9, edit=edit), "castle": rates(240, base=5, edit=2)}
+    for name, found in each.items():
+        made.looks(f"concept_inversion/decoy/{name}", name, found)
+    return Decoys(
+        rung="t4",
+        floors=rates(480, base=14, edit=edit + 2),
+        each=each,
+        gaps={"base": around(14 / 480 - 7 / 240, 0.03),
+              "edit": around((edit + 2) / 480 - 7 / 240, 0.06)},
+    )  # fmt: skip
+
+
+def over_erasure() -> OverErasure:
+    arms = ("base", "edit", "oracle", "esd", "ascent")
+    named = dict(zip(arms, (0.241, 0.279, 0.274, 0.252, 0.331), strict=True))
+    unnamed = dict(zip(arms, (0.288, 0.301, 0.299, 0.291, 0.352), strict=True))
+    return OverErasure(
+        pictures=32,
+        named={arm: around(value, 0.006) for arm, value in named.items()},
+        unnamed={arm: around(value, 0.006) for arm, value in unnamed.items()},
+        gap={arm: around(value - 0.274, 0.007) for arm, value in named.items() if arm != "oracle"},
+    )
 
 
 def strength(feasible: bool = True) -> Strength:
@@ -189,7 +224,7 @@ def strength(feasible: bool = True) -> Strength:
 
 def inversions(made: Builder) -> Inversions:
     rows = []
-    for i in range(6):
+    for i in range(8):
         key = made.group(
             f"embedding-{i + 1}", "embedding", f"embedding {i + 1}", [f"a picture of <{i}>"] * 4,
             {
@@ -200,23 +235,26 @@ def inversions(made: Builder) -> Inversions:
         found = rates(20, base=18 - i % 3, edit=i % 2)
         made.looks(f"inverted/{i + 1}", "cat", found)
         rows.append(
-            Inverted(label=f"{i + 1}", losses={"base": 0.026 + 0.001 * i, "edit": 0.055},
-                     rates=found, cluster=(0, 0, 1, 2, 1, 3)[i], pictures=key)
+            Inverted(label=f"{i + 1}", losses={"base": 0.226 + 0.001 * i, "edit": 0.255},
+                     gap=around(0.029 - 0.001 * i, 0.006),
+                     rates=found, cluster=(0, 0, 1, 2, 1, 3, 0, 2)[i], pictures=key)
         )  # fmt: skip
     return Inversions(
-        rows=tuple(rows), participation=3.4, clusters=4, singletons=2 / 6, survival=0.31
-    )
+        rows=tuple(rows), gap=around(0.026, 0.004), size=8, participation=3.4, clusters=4,
+        singletons=1 / 8, survival=0.31,
+    )  # fmt: skip
 
 
 def blocks() -> Blocks:
-    names = ("down 1", "down 2", "down 3", "middle", "up 1", "up 2", "up 3", "text projections")
-    gains = (0.02, 0.11, 0.34, 0.28, 0.41, 0.22, 0.03, 0.09)
-    costs = (0.01, 0.02, 0.03, 0.05, 0.04, 0.07, 0.06, 0.02)
+    names = ("in", "down.0", "down.1", "down.2", "mid", "up.0", "up.1", "up.2", "out")
+    norms = (0.04, 0.21, 0.33, 0.39, 0.41, 0.52, 0.44, 0.24, 0.03)
+    gains = (0.002, 0.011, 0.034, 0.028, 0.041, 0.052, 0.022, 0.003, 0.0)
+    costs = (0.001, 0.002, 0.003, 0.005, 0.004, 0.007, 0.006, 0.002, -0.0002)
     return Blocks(
         rows=tuple(
-            Block(name=name, parameters=120_000 + 37_000 * i, gain=around(gains[i], 0.03),
-                  cost=around(costs[i], 0.01), chosen=gains[i] / costs[i] > 5)
-            for i, name in enumerate(names)
+            Block(name=name, norm=norm, gain=Estimate(value=gain), cost=Estimate(value=cost),
+                  chosen=gain / cost > 5)
+            for name, norm, gain, cost in zip(names, norms, gains, costs, strict=True)
         )
     )  # fmt: skip
 
@@ -297,6 +335,7 @@ def record(**changes: Any) -> Report:
             ),
         ),
         "excess": Excess(attack="concept_inversion", value=0.012, upper=0.058),
+        "over_erasure": over_erasure(),
         "kept": kept(),
         "strength": strength(),
         "inversions": inversions(made),

@@ -22,6 +22,9 @@ def test_the_figures_stand_beside_their_references(report: Report) -> None:
     lines = text.splitlines()
     attack = next(line for line in lines if "under attack" in line)
     assert all(figure in attack for figure in ("71 %", "4.2 %", "2.9 %"))
+    floor = next(line for line in lines if "decoy floor" in line)
+    assert all(figure in floor for figure in ("2.9 %", "1.7 %"))
+    assert "within 5 points: on “before” they agree" in " ".join(lines)
     assert "dog" in text
     assert "Doubt: The witness differs" in text
     assert lines[-1] == "Report: out/report.html"

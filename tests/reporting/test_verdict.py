@@ -96,3 +96,12 @@ def test_a_concept_without_a_word_has_an_article(report: Report) -> None:
         update={"concepts": ({"name": "watermark", "kind": "implicit"},)}
     )
     assert of(report, subject=subject).headline.startswith("The watermark no longer appears")
+
+
+def test_pictures_of_nothing_are_damage(report: Report) -> None:
+    kept = report.record.kept
+    assert kept is not None
+    blank = kept.model_copy(update={"nothing": rates(600, base=4, edit=40, oracle=5)})
+    found = of(report, kept=blank)
+    assert found.status == "damaged"
+    assert any(text.startswith("In 6 points more of the pictures") for text in found.reasons)

@@ -1,6 +1,6 @@
 """The record of what was done, and the page and table that are made from it."""
 
-from excise.reporting.attacks import AttackResult, BestOf, Excess, Rung
+from excise.reporting.attacks import AttackResult, BestOf, Decoys, Excess, Rung
 from excise.reporting.figures import Cost, Estimate, Rate
 from excise.reporting.findings import (
     AgreementRow,
@@ -11,6 +11,7 @@ from excise.reporting.findings import (
     Kept,
     KeptRow,
     Measure,
+    OverErasure,
     RateRow,
     Replacement,
     Strength,
@@ -43,6 +44,7 @@ __all__ = [
     "Cost",
     "CostRow",
     "Criteria",
+    "Decoys",
     "EditFacts",
     "Estimate",
     "Excess",
@@ -52,6 +54,7 @@ __all__ = [
     "Kept",
     "KeptRow",
     "Measure",
+    "OverErasure",
     "Pictures",
     "Rate",
     "RateRow",

@@ -33,6 +33,26 @@ class BestOf(Value):
         return self
 
 
+class Decoys(Value):
+    """The attack on things that none of these models was ever shown: all it reaches is injection.
+
+    rung: whose budget it had. floors: by arm, the rate over all decoys. each: by decoy, by arm.
+    gaps: by arm, its floor less the rate on the oracle, paired by sentence and noise. within: how
+    near the two have to be for decoys to stand in for an oracle.
+    """
+
+    rung: Key
+    floors: dict[str, Rate]
+    each: dict[str, dict[str, Rate]] = Field(default_factory=dict)
+    gaps: dict[str, Estimate] = Field(default_factory=dict)
+    within: Share = 0.05
+
+    def agrees(self, arm: str) -> bool | None:
+        """Is the arm's floor near the oracle's? None without an oracle."""
+        gap = self.gaps.get(arm)
+        return None if gap is None else abs(gap.value) <= self.within
+
+
 class AttackResult(Value):
     """An attack, run afresh on every arm.
 
@@ -40,7 +60,8 @@ class AttackResult(Value):
     None if nobody looked. rungs: from the smallest budget to the largest. headline: the key of the
     rung that counts. delta_loss: L(oracle) - L(arm), paired; at most 0 if the arm explains the
     concept no better than a model that never saw it. excess: rate less the oracle's. null: the
-    same prompts and selection without a search. pictures: key of what it drew.
+    same prompts and selection without a search. decoys: what it reaches where there is nothing to
+    recover. pictures: key of what it drew.
     """
 
     name: str
@@ -55,6 +76,7 @@ class AttackResult(Value):
     delta_loss: dict[str, Estimate] = Field(default_factory=dict)
     excess: dict[str, Estimate] = Field(default_factory=dict)
     null: dict[str, Rate] = Field(default_factory=dict)
+    decoys: Decoys | None = None
     costs: dict[str, Cost] = Field(default_factory=dict)
     pictures: str | None = None
     note: str = ""

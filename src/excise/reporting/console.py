@@ -15,7 +15,7 @@ from excise.reporting.figures import Estimate, Rate
 from excise.reporting.record import Record
 from excise.reporting.report import Report
 from excise.reporting.verdict import Figures, figures
-from excise.reporting.wording import NARROW, between, percent
+from excise.reporting.wording import NARROW, between, percent, points
 
 STYLES = {"erased": "green", "untested": "yellow", "undecided": "yellow", "damaged": "yellow"}
 Shown = Mapping[str, Rate | Estimate]
@@ -29,6 +29,8 @@ def show(report: Report, console: Console, place: Path | str | None = None) -> N
     for sentence in (verdict.headline, verdict.attack, *verdict.reasons):
         console.print(_text(sentence))
     console.print(_table(record, figures(record)))
+    if (line := _floors(record, figures(record).attack)) is not None:
+        console.print(_text(line))
     for check in record.checks:
         if check.level != "info":
             console.print(_text(f"Doubt: {check.found}", style="yellow"))
@@ -67,6 +69,8 @@ def _table(record: Record, found: Figures) -> Table:
     ]
     if attack and rung:
         rows.append(("seen under attack", found.searched, f"{attack.label}, {rung.label}"))
+        if attack.decoys:
+            rows.append(("same attack, things never shown", attack.decoys.floors, "decoy floor"))
     if kept:
         near = f"at least {percent(limits.neighbours)}"
         worst = f" ({kept.worst_label})" if kept.worst_label else ""
@@ -82,6 +86,20 @@ def _table(record: Record, found: Figures) -> Table:
             cells = [_cell(shown.get(arm.key)) for arm in arms]
             table.add_row(_text(name), *cells, _text(asked, style="dim"))
     return table
+
+
+def _floors(record: Record, attack: AttackResult | None) -> str | None:
+    """Whether decoys say the same as the oracle."""
+    decoys = attack.decoys if attack else None
+    if decoys is None or not decoys.gaps:
+        return None
+    said = [
+        f"on “{arm.label}” they {'agree' if decoys.agrees(arm.key) else 'do not agree'} "
+        f"(apart by {points(decoys.gaps[arm.key].value)})"
+        for arm in record.arms
+        if arm.key in decoys.gaps
+    ]
+    return f"Decoy floor and oracle floor, within {points(decoys.within)}: {'; '.join(said)}."
 
 
 def _cell(figure: Rate | Estimate | None) -> Text:

@@ -65,10 +65,15 @@ class Strength(Value):
 
 
 class Inverted(Value):
-    """One inverted input: its loss and what it draws, by arm. pictures: key of its pictures."""
+    """One inverted input: its loss and what it draws, by arm. pictures: key of its pictures.
+
+    losses: on held-out pictures, the same noise for all arms. gap: the edit's less the base's,
+    paired. cluster: the kind of effect that it has, from 0.
+    """
 
     label: str
     losses: dict[str, float] = Field(default_factory=dict)
+    gap: Estimate | None = None
     rates: dict[str, Rate] = Field(default_factory=dict)
     cluster: int | None = None
     pictures: str | None = None
@@ -77,10 +82,15 @@ class Inverted(Value):
 class Inversions(Value):
     """The inputs that inversion found, and how different their effects are.
 
-    survival: if all were extinct, the next independent one survives at most this often.
+    participation: the effective number of directions among the effects of `size` of them.
+    clusters: kinds of effect. singletons: how likely the next is of a new kind. gap: of all rows'
+    losses together, as a row's. survival: if all were extinct, the next independent one survives
+    at most this often.
     """
 
     rows: tuple[Inverted, ...]
+    gap: Estimate | None = None
+    size: Count | None = None
     participation: float | None = None
     clusters: int | None = None
     singletons: Share | None = None
@@ -89,10 +99,14 @@ class Inversions(Value):
 
 
 class Block(Value):
-    """A group of weights: what changing it alone gains in erasure and costs in what is kept."""
+    """A group of weights, and what a unit of the vector does in it alone.
+
+    norm: share of the whole vector's norm. gain: by how much the loss on the concept rises. cost:
+    by how much that on everything else does.
+    """
 
     name: str
-    parameters: Count
+    norm: Share
     gain: Estimate
     cost: Estimate
     chosen: bool
@@ -103,6 +117,20 @@ class Blocks(Value):
 
     rows: tuple[Block, ...]
     note: str = ""
+
+
+class OverErasure(Value):
+    """The denoising loss on held-out pictures of the concept, by arm.
+
+    named: under its own prompts. unnamed: under the empty one. gap: named, each arm's less the
+    oracle's, paired by picture, noise and level; above 0 the concept is less likely to it than to
+    a model that never saw it.
+    """
+
+    pictures: Count
+    named: dict[str, Estimate] = Field(default_factory=dict)
+    unnamed: dict[str, Estimate] = Field(default_factory=dict)
+    gap: dict[str, Estimate] = Field(default_factory=dict)
 
 
 class Replacement(Value):
@@ -123,12 +151,13 @@ class KeptRow(Value):
 
 
 class Measure(Value):
-    """Another figure of quality, by arm."""
+    """Another figure of quality, by arm. note: what it says, to one who never heard of it."""
 
     name: str
     label: str
     values: dict[str, Estimate]
     want: Literal["low", "high"]
+    note: str = ""
 
 
 class Kept(Value):

@@ -18,6 +18,7 @@ from excise.reporting.findings import (
     Blocks,
     Inversions,
     Kept,
+    OverErasure,
     RateRow,
     Replacement,
     Strength,
@@ -53,6 +54,7 @@ class Record(Value):
     rates: tuple[RateRow, ...] = ()
     attacks: tuple[AttackResult, ...] = ()
     excess: Excess | None = None
+    over_erasure: OverErasure | None = None
     kept: Kept | None = None
     strength: Strength | None = None
     inversions: Inversions | None = None
@@ -92,6 +94,11 @@ def _arms_used(record: Record) -> list[str]:
     for attack in record.attacks:
         tables += [rung.rates for rung in attack.rungs]
         tables += [attack.best_of, attack.delta_loss, attack.excess, attack.null, attack.costs]
+        if attack.decoys:
+            tables += [attack.decoys.floors, attack.decoys.gaps, *attack.decoys.each.values()]
+    if record.over_erasure:
+        found = record.over_erasure
+        tables += [found.named, found.unnamed, found.gap]
     if record.kept:
         kept = record.kept
         tables += [table for row in kept.rows for table in (row.rates, row.share)]

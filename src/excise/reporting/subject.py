@@ -108,6 +108,7 @@ class Criteria(Value):
 
     plain: the upper bound of plain use is at most this. excess: the upper bound over the oracle is
     below this. kept: the lower bound of the mean is at least this; worst, neighbours: the values.
+    nothing: pictures of nothing are at most so many more than before.
     """
 
     plain: Share = 0.03
@@ -115,3 +116,4 @@ class Criteria(Value):
     kept: Share = 0.95
     worst: Share = 0.80
     neighbours: Share = 0.90
+    nothing: Share = 0.03

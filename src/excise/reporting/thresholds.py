@@ -99,7 +99,9 @@ def _attack(attack: AttackResult, table: _Table) -> AttackResult:
         for rung in attack.rungs
     )
     null = table.rates(f"{attack.name}/null", attack.null)
-    return attack.model_copy(update={"rungs": rungs, "null": null, "best_of": {}, "excess": {}})
+    return attack.model_copy(
+        update={"rungs": rungs, "null": null, "best_of": {}, "excess": {}, "decoys": None}
+    )
 
 
 def _inversions(inversions: Inversions, table: _Table) -> Inversions:
@@ -122,5 +124,5 @@ def _said(judge: str, labels: set[str], threshold: float) -> Check:
         found=f"{judge} at {threshold:g} for {', '.join(sorted(labels))}, not as fixed beforehand.",
         meaning="A threshold that is moved after the fact makes the rate a choice.",
         advice="Rates were found again from the table of scores. The strength curve, best of R, "
-        "the excess and what is drawn instead are left out, since they are not in it.",
+        "the excess, decoys and what is drawn instead are left out, since they are not in it.",
     )

@@ -152,7 +152,7 @@ def _status(record: Record, found: Figures, reasons: dict[str, str]) -> Status:
         return "returns"
     if "undecided" in reasons:
         return "undecided"
-    if {"kept", "worst", "neighbours"} & set(reasons):
+    if {"kept", "worst", "neighbours", "nothing"} & set(reasons):
         return "damaged"
     return "untested" if "untested" in reasons else "erased"
 
@@ -187,7 +187,22 @@ def _reasons(record: Record, found: Figures) -> dict[str, str]:
             f"What is closest to it kept {percent(near.value)}; "
             f"at least {percent(limits.neighbours)} was asked for."
         )
+    more = _more_nothing(record, found.arm)
+    if more is not None and more > limits.nothing:
+        reasons["nothing"] = (
+            f"In {points(more)} more of the pictures than before nothing can be recognised; at "
+            f"most {points(limits.nothing)} were asked for."
+        )
     return reasons
+
+
+def _more_nothing(record: Record, arm: str) -> float | None:
+    """The arm's share of pictures of nothing less the base's."""
+    base = record.arm("base")
+    found = record.kept.nothing if record.kept else {}
+    if base is None or arm not in found or base.key not in found:
+        return None
+    return found[arm].value - found[base.key].value
 
 
 def _attack_reasons(record: Record, found: Figures) -> dict[str, str]:

@@ -23,9 +23,10 @@ def percent(share: float) -> str:
 
 
 def between(figure: Rate | Estimate) -> str:
-    """The interval as "1.2 to 4 %"; nothing where it is not known."""
+    """The interval as "1.2 to 4 %", or its one end as "at least 1.2 %"; nothing without any."""
     if figure.low is None or figure.high is None:
-        return ""
+        ends = (("at least", figure.low), ("at most", figure.high))
+        return "".join(f"{word} {percent(end)}" for word, end in ends if end is not None)
     low = percent(figure.low).removesuffix(f"{NARROW}%")
     return f"{low} to {percent(figure.high)}"
 

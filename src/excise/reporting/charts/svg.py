@@ -64,9 +64,11 @@ class Axis:
         return self.ticks[keep::2]
 
     @staticmethod
-    def around(values: Iterable[float], text: Callable[[float], str], label: str = "") -> Axis:
-        """An axis with round ticks that holds all values, and zero."""
-        found = [0.0, *values]
+    def around(
+        values: Iterable[float], text: Callable[[float], str], label: str = "", zero: bool = True
+    ) -> Axis:
+        """An axis with round ticks that holds all values, of which there is one, and zero."""
+        found = [*([0.0] if zero else []), *values]
         low, high = min(found), max(found)
         step = _round_step((high - low or 1.0) / 6)
         first, last = int(low // step), -int(-high // step)

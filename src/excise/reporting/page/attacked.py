@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 from excise.reporting.attacks import AttackResult
 from excise.reporting.charts import Axis, Chart, Curve, Line, Mark, Row, Series, curves, forest
-from excise.reporting.page.looks import cell, mark, marks, plain_cell, table
+from excise.reporting.page.explained import delta_loss, over_erasure
+from excise.reporting.page.floors import floors
+from excise.reporting.page.looks import cell, mark, marks, table
 from excise.reporting.page.parts import Facts, Figure, Fold, Part, Section, Table, Text
 from excise.reporting.page.strips import Uris, strip
 from excise.reporting.record import Record
@@ -20,12 +22,14 @@ def attacks(record: Record, uris: Uris, series: Sequence[Series]) -> Section | N
         return None
     first = figures(record).attack
     parts: list[Part] = []
+    oracle = record.arm("oracle")
+    reference = f"“{oracle.label}”" if oracle else "the reference"
     if record.excess is not None:
         excess = record.excess
         parts.append(
             Facts(
                 rows=(
-                    ("Largest excess over the reference", points(excess.value)),
+                    (f"Largest excess over {reference}", points(excess.value)),
                     ("Upper bound, for all attacks at once", points(excess.upper)),
                     ("Asked for", f"less than {points(record.criteria.excess)}"),
                 )
@@ -42,13 +46,14 @@ def attacks(record: Record, uris: Uris, series: Sequence[Series]) -> Section | N
             body: tuple[Part, ...] = (Text(body=_about(attack)),)
             body += tuple(_attack(attack, record, uris, series))
             parts.append(Fold(title=attack.label, parts=body))
+    parts += over_erasure(record, series)
     return Section(
         key="attacks",
         title="When someone searches for it",
         lead="Prompts are not the only way to a picture. Each attack searches afresh, on every "
         "model, for an input that brings the concept back, and is scored on seeds that the search "
         "never saw. With a large enough budget anything can be drawn by any model, even by one "
-        "that never knew it: what counts is how far the edit lies above that reference.",
+        f"that never knew it: what counts is how far the edit lies above {reference}.",
         parts=tuple(parts),
     )
 
@@ -102,8 +107,8 @@ def _attack(
         parts += [shown] if shown else []
     if attack.best_of:
         parts.append(_best_of(attack, series))
-    if attack.delta_loss:
-        parts.append(_loss(attack, series))
+    parts += floors(attack, record, series)
+    parts += delta_loss(attack, record, series)
     details = _details(attack, series)
     if details:
         parts.append(Fold(title="Budget, references and costs", parts=tuple(details)))
@@ -188,43 +193,6 @@ def _best_of(attack: AttackResult, series: Sequence[Series]) -> Figure:
         table=Table(head=("tries", *(s.label for s in used)), rows=rows),
         caption="An attacker may start over and keep what looks best. Estimated without bias from "
         "one pool of tries.",
-    )
-
-
-def _loss(attack: AttackResult, series: Sequence[Series]) -> Figure:
-    used = [s for s in series if s.key in attack.delta_loss]
-    found = attack.delta_loss
-    ends = [b for e in found.values() for b in (e.low, e.high, e.value) if b is not None]
-    chart = forest(
-        f"loss-{attack.name}",
-        f"{attack.label}: how much better than the reference it explains pictures of the concept",
-        "; ".join(f"{s.label}: {plain_cell(found[s.key])}" for s in used),
-        [
-            Row(
-                label=s.label,
-                marks={
-                    s.key: Mark(
-                        value=found[s.key].value,
-                        low=found[s.key].low,
-                        high=found[s.key].high,
-                        said=f"{s.label}: {plain_cell(found[s.key])}",
-                    )
-                },
-                right=number(found[s.key].value),
-            )
-            for s in used
-        ],
-        series,
-        Axis.around(ends, number, "less denoising loss than the reference"),
-    )
-    return Figure(
-        chart=chart,
-        table=Table(
-            head=("model", "L(reference) − L(model)"),
-            rows=tuple((s.label, plain_cell(found[s.key])) for s in used),
-        ),
-        caption="No judge is asked here. At zero or left of it, the model explains the concept no "
-        "better than one that never saw it.",
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from excise.reporting.page import attacked, first, making, outcome, trust
+from excise.reporting.page import attacked, blocks, first, inputs, making, outcome, trust
 from excise.reporting.page.looks import arm_series
 from excise.reporting.page.parts import Page
 from excise.reporting.page.strips import Uris
@@ -21,8 +21,8 @@ def page(record: Record, verdict: Verdict, uris: Uris) -> Page:
         outcome.kept(record, series),
         outcome.replacement(record, series),
         making.strength(record),
-        making.inversions(record, uris, series),
-        making.blocks(record),
+        inputs.inversions(record, uris, series),
+        blocks.blocks(record),
         trust.judges(record, series),
         trust.checks(record),
         making.costs(record),
@@ -43,12 +43,14 @@ def page(record: Record, verdict: Verdict, uris: Uris) -> Page:
         status=verdict.status,
         tone=first.tone(verdict.status),
         short=verdict.short,
+        intro=first.intro(record),
         headline=verdict.headline,
         attack=verdict.attack,
         reasons=verdict.reasons,
         chips=tuple(chips),
         alarms=tuple(alarms),
         cards=first.cards(record, series),
+        models=first.models(record, series),
         hero=first.hero(record, uris, series),
         legend=trust.LIMITS,
         sections=tuple(section for section in sections if section is not None),

@@ -95,6 +95,38 @@ def _interval(figure: Rate | Estimate) -> str:
     return f"{span} at {percent(figure.level)} confidence" if span else ""
 
 
+MEANT = {
+    "base": "the model as it was",
+    "edit": "the same model after the edit",
+    "oracle": "the same model trained from scratch without it: what having forgotten looks like",
+    "rival": "the model after another method's edit",
+    "control": "the model after an edit that should do nothing of the kind",
+}
+
+
+def intro(record: Record) -> str:
+    """What the page is about, to somebody who has never heard of it."""
+    name, model = concept_name(record), record.subject.model
+    if record.arm("edit") and (record.subject.edit or record.arm("base")):
+        return (
+            f"The picture model “{model}” was edited to make it forget {name}. This page says "
+            "whether it did, whether somebody who tries can bring it back, and what else was lost."
+        )
+    return (
+        f"The picture model “{model}” is said not to know {name}. This page says whether it does, "
+        "in plain use and when somebody searches for it."
+    )
+
+
+def models(record: Record, series: Sequence[Series]) -> tuple[tuple[Series, str], ...]:
+    """The models that are compared, each with what it is."""
+    role = {arm.key: arm.role for arm in record.arms}
+    alone = len(record.arms) == 1
+    return tuple(
+        (one, "the model in question" if alone else MEANT[role[one.key]]) for one in series
+    )
+
+
 def hero(record: Record, uris: Uris, series: Sequence[Series]) -> tuple[Strip, ...]:
     """The concept, and beside it what was to stay: before and after."""
     arms = [one for one in series if one.css in ("s-base", "s-edit")]

@@ -1,26 +1,12 @@
-"""Sections about how the edit was found: strength, inverted inputs, blocks, costs."""
+"""Sections about how the edit was found: its strength, and what all of it cost."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
-from excise.reporting.charts import (
-    Axis,
-    Chart,
-    Curve,
-    Line,
-    Mark,
-    Row,
-    Series,
-    Span,
-    curves,
-    forest,
-)
+from excise.reporting.charts import Axis, Chart, Curve, Line, Series, Span, curves
 from excise.reporting.figures import Cost, Estimate, Rate
 from excise.reporting.findings import Strength, StrengthPoint
-from excise.reporting.page.looks import cell, mark, plain_cell
-from excise.reporting.page.parts import Facts, Figure, Fold, Pair, Part, Section, Strip, Table
-from excise.reporting.page.strips import Uris, strip
+from excise.reporting.page.looks import cell, mark
+from excise.reporting.page.parts import Facts, Figure, Section, Table
 from excise.reporting.record import Record
 from excise.reporting.wording import number, percent, seconds, size
 
@@ -133,110 +119,6 @@ def _strength_table(found: Strength) -> Table:
             for p in found.points
         ),
     )
-
-
-def inversions(record: Record, uris: Uris, series: Sequence[Series]) -> Section | None:
-    """What each inverted input draws, before and after."""
-    found = record.inversions
-    if found is None or not found.rows:
-        return None
-    strips: list[Strip] = []
-    for row in found.rows:
-        group = record.group(row.pictures)
-        facts = [f"{s.label}: {percent(row.rates[s.key].value)} seen" for s in series
-                 if s.key in row.rates]  # fmt: skip
-        facts += [f"loss {number(row.losses[s.key])} {s.label}" for s in series
-                  if s.key in row.losses]  # fmt: skip
-        shown = group and strip(group, uris, series, title=f"Input {row.label}",
-                                facts=" · ".join(facts), most=4)  # fmt: skip
-        strips += [shown] if shown else []
-    rates = [s for s in series if any(s.key in row.rates for row in found.rows)]
-    losses = [s for s in series if any(s.key in row.losses for row in found.rows)]
-    table = Table(
-        head=("input", "kind", *(f"seen, {s.label}" for s in rates),
-              *(f"loss, {s.label}" for s in losses)),
-        rows=tuple(
-            (
-                row.label,
-                "–" if row.cluster is None else number(row.cluster + 1),
-                *(cell(row.rates.get(s.key)) for s in rates),
-                *(number(row.losses[s.key]) if s.key in row.losses else "–" for s in losses),
-            )
-            for row in found.rows
-        ),
-    )  # fmt: skip
-    known = {
-        "Inputs": number(len(found.rows)),
-        "Kinds of effect": _or_nothing(found.clusters, number),
-        "Participation ratio": _or_nothing(found.participation, number),
-        "Chance that the next is of a new kind": _or_nothing(found.singletons, percent),
-        "If all are extinct, the next survives at most": _or_nothing(found.survival, percent),
-    }
-    parts: list[Part] = [Pair(strips=tuple(strips))] if strips else []
-    rows = tuple((name, value) for name, value in known.items() if value)
-    return Section(
-        key="inputs",
-        title="Other ways to ask for it",
-        lead="Before erasing, the method searches for many different inputs that draw the concept "
-        "on the unedited model. The edit has to stop all of them."
-        + (f" {found.note}" if found.note else ""),
-        parts=(*parts, Facts(rows=rows), Fold(title="Numbers", parts=(table,))),
-    )
-
-
-def _or_nothing(value: float | None, text: Callable[[float], str]) -> str:
-    return "" if value is None else text(value)
-
-
-def blocks(record: Record) -> Section | None:
-    """Gain and cost of each block."""
-    if record.blocks is None or not record.blocks.rows:
-        return None
-    gain = Series(key="gain", label="erasure gained", css="s-edit")
-    cost = Series(key="cost", label="rest lost", css="s-bad", shape="square")
-    rows = record.blocks.rows
-    ends = [b for r in rows for e in (r.gain, r.cost) for b in (e.low, e.high, e.value)]
-    chart = forest(
-        "blocks-chart",
-        "What changing each block alone gains and costs",
-        "; ".join(f"{r.name}: gain {number(r.gain.value)}, cost {number(r.cost.value)}"
-                  for r in rows),
-        [
-            Row(
-                label=row.name,
-                marks={
-                    "gain": _estimate(row.gain, "erasure gained"),
-                    "cost": _estimate(row.cost, "rest lost"),
-                },
-                right="chosen" if row.chosen else "",
-                strong=row.chosen,
-            )
-            for row in rows
-        ],
-        (gain, cost),
-        Axis.around([b for b in ends if b is not None], percent),
-        bars=True,
-    )  # fmt: skip
-    table = Table(
-        head=("block", "parameters", "erasure gained", "rest lost", "chosen"),
-        rows=tuple(
-            (r.name, number(r.parameters), cell(r.gain), cell(r.cost), "yes" if r.chosen else "no")
-            for r in rows
-        ),
-    )
-    return Section(
-        key="blocks",
-        title="Where in the model",
-        lead="Not every part of the network holds the concept. The edit is confined to the parts "
-        "in which it gains most for what it costs."
-        + (f" {record.blocks.note}" if record.blocks.note else ""),
-        parts=(Figure(chart=chart, table=table),),
-    )
-
-
-def _estimate(found: Estimate, name: str) -> Mark:
-    return Mark(value=found.value, low=found.low, high=found.high,
-                said=f"{name}: {plain_cell(found)}")  # fmt: skip
 
 
 def costs(record: Record) -> Section | None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from excise.reporting.charts import Axis, Line, Row, Series, forest
 from excise.reporting.figures import Estimate, Rate
-from excise.reporting.findings import KeptRow, RateRow
+from excise.reporting.findings import KeptRow, Measure, RateRow
 from excise.reporting.page.looks import marks, plain_cell, table, without_bounds
 from excise.reporting.page.parts import Figure, Fold, Part, Section, Table, Text
 from excise.reporting.page.strips import Uris, strip
@@ -130,23 +130,15 @@ def kept(record: Record, series: Sequence[Series]) -> Section | None:
         ("mean of all", found.mean),
         ("worst single thing", found.worst),
         ("what comes closest to it", found.neighbours),
-        ("nothing recognisable", found.nothing),
     ]
     filled = [(name, values) for name, values in summary if values]
     if filled:
         parts.append(table("share of the unedited model", filled, series))
-    if found.measures:
-        used = [s for s in series if any(s.key in m.values for m in found.measures)]
-        parts.append(
-            Table(
-                head=("measure", *(one.label for one in used), "better"),
-                rows=tuple(
-                    (m.label, *(plain_cell(m.values.get(s.key)) for s in used),
-                     "higher" if m.want == "high" else "lower")
-                    for m in found.measures
-                ),
-            )
-        )  # fmt: skip
+    if found.nothing:
+        parts.append(Text(heading="Pictures of nothing"))
+        blank = [("pictures in which nothing can be recognised", found.nothing)]
+        parts.append(table("of all that was asked for", blank, series))
+    parts += _measures(found.measures, series)
     return Section(
         key="kept",
         title="What was kept",
@@ -154,6 +146,27 @@ def kept(record: Record, series: Sequence[Series]) -> Section | None:
         "still drawn as asked, as a share of the unedited model; the worst comes first.",
         parts=tuple(parts),
     )
+
+
+def _measures(found: Sequence[Measure], series: Sequence[Series]) -> list[Part]:
+    """What the right label does not show."""
+    used = [s for s in series if any(s.key in m.values for m in found)]
+    if not used:
+        return []
+    figures = Table(
+        head=("measure", *(one.label for one in used), "better"),
+        rows=tuple(
+            (
+                m.label,
+                *(plain_cell(m.values.get(s.key)) for s in used),
+                "higher" if m.want == "high" else "lower",
+            )
+            for m in found
+        ),
+    )
+    notes = list(dict.fromkeys(m.note for m in found if m.note))
+    said = Text(heading="Variety and drift", body=" ".join(notes))
+    return [said, figures]
 
 
 def _shares(

@@ -141,18 +141,20 @@ class Card:
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """All of it."""
+    """All of it. models: those that are compared, and what each is."""
 
     title: str
     status: str
     tone: str
     short: str
+    intro: str
     headline: str
     attack: str
     reasons: tuple[str, ...]
     chips: tuple[str, ...]
     alarms: tuple[str, ...]
     cards: tuple[Card, ...]
+    models: tuple[tuple[Series, str], ...]
     hero: tuple[Strip, ...]
     legend: str
     sections: tuple[Section, ...]
