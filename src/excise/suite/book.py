@@ -1,18 +1,20 @@
-"""What a report is made from while it is being made: the table of scores, and pictures."""
+"""What a report is made from while it is being made: the table of scores, pictures, figures."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Literal
 
 from torch import Tensor
 
 from excise.primitives.probe import Look
-from excise.reporting.figures import Rate
+from excise.reporting.figures import Estimate, Rate
 from excise.reporting.subject import Pictures
 from excise.reporting.tables import Scores
+from excise.stats import Interval
 from excise.types import Score
 
 CLUSTERS = ("prompt",)
@@ -26,11 +28,15 @@ PictureKind = Literal[
 
 @dataclass(eq=False, kw_only=True)
 class Book:
-    """Collects rows and sheets in the order in which sections add them."""
+    """Collects rows and sheets in the order in which sections add them.
+
+    odd: what came out as no finite number, and is left out of the report.
+    """
 
     scores: list[Scores] = field(default_factory=list)
     groups: list[Pictures] = field(default_factory=list)
     sheets: dict[str, Tensor] = field(default_factory=dict)
+    odd: list[str] = field(default_factory=list)
 
     def rate(self, group: str, arm: str, look: Look, label: str) -> Rate:
         """Enter how a judge scored the pictures of a look, and say how many show the label."""
@@ -85,6 +91,16 @@ class Book:
             )
         )
         return key
+
+    def estimates(self, what: str, found: Mapping[str, Interval]) -> dict[str, Estimate]:
+        """Figures by arm; what is not finite goes to `odd` instead."""
+        kept = {}
+        for arm, figure in found.items():
+            if all(isfinite(x) for x in (figure.value, figure.low, figure.high)):
+                kept[arm] = Estimate.within(figure)
+            else:
+                self.odd.append(f"{what}, {arm}")
+        return kept
 
     @property
     def table(self) -> Scores | None:

@@ -3,30 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
 
 from excise.primitives.arithmetic import Guidance
+from excise.reporting.attacks import AttackResult
 from excise.reporting.findings import AgreementRow, Kept, RateRow
 from excise.reporting.subject import Check
+from excise.reporting.wording import listed, points
 from excise.suite.bench import Bench
+from excise.suite.book import Book
 from excise.suite.history import History
-from excise.suite.ladder import Ladder
 
 POINTS = 0.03  # within which judges agree
 FALSE_ALARMS = 0.02
 
 
+@dataclass(frozen=True, kw_only=True)
+class Sets:
+    """SHA-256 of the pictures that were used: the attacker's, and those that losses are from."""
+
+    attacker: tuple[str, ...] = ()
+    held_out: tuple[str, ...] = ()
+
+
 def doubts(
     bench: Bench,
     history: History,
+    book: Book,
     rates: Sequence[RateRow],
     kept: Kept | None,
-    ladder: Ladder | None,
+    attacks: Sequence[AttackResult],
+    sets: Sets,
     agreement: Sequence[AgreementRow],
     verified: bool | None,
 ) -> tuple[Check, ...]:
     """All that were raised."""
-    found = [*_references(bench, rates), *_sets(history, ladder), *_guidance(bench, history)]
-    found += _judges(bench, agreement)
+    found = [*_numbers(bench, book), *_references(bench, rates), *_overlap(history, sets)]
+    found += [*_guidance(bench, history), *_judges(bench, agreement), *_decoys(bench, attacks)]
     if kept is None:
         found.append(
             Check(
@@ -83,8 +98,43 @@ def _references(bench: Bench, rates: Sequence[RateRow]) -> Iterator[Check]:
         )
 
 
-def _sets(history: History, ladder: Ladder | None) -> Iterator[Check]:
-    shared = history.hashes & set(ladder.pictures) if ladder is not None else frozenset()
+def _numbers(bench: Bench, book: Book) -> Iterator[Check]:
+    """Scores and figures that are not finite; a score that is none would count as "not seen"."""
+    bad: dict[str, int] = {}
+    for (arm, _), look in bench.looks.items():
+        what = f"plain pictures of {_label(bench, arm)}"
+        bad[what] = bad.get(what, 0) + int((~look.sheet.values.isfinite()).any(dim=1).sum())
+    table = book.table
+    if table is not None:
+        odd = ~np.isfinite(table.values)
+        for group, arm in zip(table.factors["group"][odd], table.factors["arm"][odd], strict=True):
+            what = f"pictures of {_label(bench, str(arm))} ({group})"
+            bad[what] = bad.get(what, 0) + 1
+    places = [f"{n} of {what}" for what, n in bad.items() if n]
+    if places:
+        yield Check(
+            name="scores_not_finite",
+            level="error",
+            found=f"A judge gave no finite score to {listed(places)}.",
+            meaning="Such pictures count as if the concept were not in them.",
+            advice="Look at the pictures; draw in float32 if they are black.",
+        )
+    if book.odd:
+        yield Check(
+            name="figures_not_finite",
+            level="error",
+            found=f"No finite number came out for: {listed(book.odd)}.",
+            meaning="The model's prediction overflowed there; the figures are left out.",
+            advice="Evaluate in float32.",
+        )
+
+
+def _label(bench: Bench, arm: str) -> str:
+    return f"“{bench.arms[arm].label}”"
+
+
+def _overlap(history: History, sets: Sets) -> Iterator[Check]:
+    shared = history.hashes & set(sets.attacker)
     if shared:
         yield Check(
             name="sets_overlap",
@@ -93,6 +143,30 @@ def _sets(history: History, ladder: Ladder | None) -> Iterator[Check]:
             meaning="The attack is then a test on the training set.",
             advice="Give more pictures, or let the model draw them.",
         )
+    seen = (history.hashes | set(sets.attacker)) & set(sets.held_out)
+    if seen:
+        yield Check(
+            name="held_out_overlap",
+            found=f"{len(seen)} of the {len(sets.held_out)} pictures that losses are measured on "
+            "are not held out: the attacker or the edit had them too.",
+            meaning="A loss on pictures that were trained on is too small.",
+            advice="Give more pictures, or let the model draw them.",
+        )
+
+
+def _decoys(bench: Bench, attacks: Sequence[AttackResult]) -> Iterator[Check]:
+    for attack in attacks:
+        decoys = attack.decoys
+        for arm, gap in decoys.gaps.items() if decoys else ():
+            if decoys and not decoys.agrees(arm):
+                yield Check(
+                    name="floors_differ",
+                    found=f"What {attack.label} reaches on {_label(bench, arm)} for things that it "
+                    "was never shown differs from what it reaches on the oracle by "
+                    f"{points(gap.value)}.",
+                    meaning="Here such things cannot stand in for an oracle.",
+                    advice="Read the attack beside the oracle only.",
+                )
 
 
 def _guidance(bench: Bench, history: History) -> Iterator[Check]:
@@ -128,8 +202,8 @@ def _judges(bench: Bench, agreement: Sequence[AgreementRow]) -> Iterator[Check]:
             if abs(gap) > POINTS:
                 yield Check(
                     name="judges_disagree",
-                    found=f"On {row.label} of {row.arm}, {other} differs from {names[0]} by "
-                    f"{100 * gap:+.1f} points.",
+                    found=f"On {row.label} of {_label(bench, row.arm)}, {other} differs from "
+                    f"{names[0]} by {100 * gap:+.1f} points.",
                     meaning="A rate is as good as the judge that counts.",
                     advice="Look at these pictures.",
                 )

@@ -2,38 +2,34 @@
 
 from __future__ import annotations
 
-import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-import torch
-
-from excise.edit import Edit
 from excise.edit.recipe import versions
 from excise.errors import UserError
-from excise.primitives.panel import labels_of, title
+from excise.primitives.panel import labels_of
 from excise.progress import SILENT, stage
 from excise.reporting.attacks import AttackResult, Excess
-from excise.reporting.figures import Cost
-from excise.reporting.findings import AgreementRow
+from excise.reporting.findings import AgreementRow, OverErasure
 from excise.reporting.record import Record
 from excise.reporting.report import Report
-from excise.reporting.subject import Arm as ArmFacts
-from excise.reporting.subject import CostRow, Criteria, EditFacts, JudgeFacts, Subject
+from excise.reporting.subject import Criteria
 from excise.store import Cache, Stages
-from excise.suite import agreement, gallery, history, plain
+from excise.suite import agreement, facts, gallery, history, plain
 from excise.suite.arms import Arm
 from excise.suite.bench import Bench
 from excise.suite.book import Book
-from excise.suite.doubts import doubts
+from excise.suite.decoys import attack_decoys, floors
+from excise.suite.doubts import Sets, doubts
+from excise.suite.held_out import HeldOut, delta_loss, held_out, over_erasure
 from excise.suite.history import History
+from excise.suite.inverted import inversions
 from excise.suite.jury import Jury
 from excise.suite.ladder import Ladder, can_attack, climb, replayed
 from excise.suite.returned import concept_attack, key_of, largest
 from excise.suite.sizes import Budget, Sizes, sizes_of
-from excise.types import Concept, Costs, Judge, Progress
-
-ROLES = ("judge", "auditor", "witness")
+from excise.types import Concept, Judge, Progress
 
 
 def evaluate(
@@ -68,47 +64,52 @@ def evaluate(
     with stage(bench.progress, "evaluate", 4, "section") as told:
         rates = (*plain.plain_rows(bench, book), *plain.pair_rows(bench, book))
         told.advance()
-        kept = plain.kept_section(bench)
+        kept = plain.kept_section(bench, book)
         told.advance()
-        ladder = climb(bench) if can_attack(bench) else None
-        attacks, agreed, excess = _attacks(bench, book, ladder)
+        searched = _searched(bench, book) if can_attack(bench) else _Searched()
         told.advance()
-        inverted = history.inversions(bench, book, past)
+        inverted = inversions(bench, book, past, searched.held)
         gallery.gallery(bench, book)
         told.advance()
-    agreed = (*agreement.plain_agreement(bench, book), *agreed)
-    edit = _edit(bench)
+    agreed = (*agreement.plain_agreement(bench, book), *searched.agreement)
+    edit = facts.edit_in_question(bench)
     record = Record(
-        subject=_subject(bench, edit, past),
-        arms=tuple(_facts(arm) for arm in bench.arms.values()),
+        subject=facts.subject(bench, edit, past),
+        arms=tuple(facts.arm_facts(arm) for arm in bench.arms.values()),
         criteria=criteria or Criteria(),
         budget=budget if isinstance(budget, str) else "own",
         seed=seed,
-        seeds=_seeds(ladder),
+        seeds=facts.seeds(searched.ladder),
         versions=versions(),
-        machine=_machine(bench),
-        judges=_judges(bench),
+        machine=facts.machine(bench),
+        judges=facts.judges(bench),
         pictures=tuple(book.groups),
         rates=rates,
-        attacks=attacks,
-        excess=excess,
+        attacks=searched.attacks,
+        excess=searched.excess,
+        over_erasure=searched.over_erasure,
         kept=kept,
         strength=history.strength(past),
         inversions=inverted,
         blocks=history.blocks(past),
         replacement=plain.replacement(bench) if labels_of(bench.judge) else None,
         agreement=agreed,
-        costs=_costs(bench, past),
+        costs=facts.costs(bench, past),
         checks=doubts(
             bench,
             past,
+            book,
             rates,
             kept,
-            ladder,
+            searched.attacks,
+            Sets(
+                attacker=() if searched.ladder is None else searched.ladder.pictures,
+                held_out=() if searched.held is None else searched.held.hashes,
+            ),
             agreed,
             None if edit is None else edit.recipe.verified,
         ),
-        notes=_notes(bench, ladder),
+        notes=facts.notes(searched.ladder),
     )
     return Report(record=record, pictures=book.sheets, scores=book.table)
 
@@ -148,12 +149,23 @@ def _bench(
     return bench
 
 
-def _attacks(
-    bench: Bench, book: Book, ladder: Ladder | None
-) -> tuple[tuple[AttackResult, ...], tuple[AgreementRow, ...], Excess | None]:
-    if ladder is None:
-        return (), (), None
-    result = concept_attack(bench, ladder, book)
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Searched:
+    """What attacks found, and what was measured on pictures of the concept; empty without any."""
+
+    ladder: Ladder | None = None
+    held: HeldOut | None = None
+    attacks: tuple[AttackResult, ...] = ()
+    excess: Excess | None = None
+    over_erasure: OverErasure | None = None
+    agreement: tuple[AgreementRow, ...] = ()
+
+
+def _searched(bench: Bench, book: Book) -> _Searched:
+    ladder, held = climb(bench), held_out(bench)
+    decoys = floors(book, ladder, attack_decoys(bench, ladder))
+    gaps = delta_loss(bench, book, held, ladder)
+    result = concept_attack(bench, ladder, book, gaps, decoys)
     again = {key: replayed(bench, bench.arms[key], one) for key, one in ladder.counted.items()}
     first = next(iter(ladder.counted.values()))
     texts = [text for text in first.prompts for _ in first.score_seeds]
@@ -179,91 +191,11 @@ def _attacks(
         texts,
         {arm: seeds for arm, (_, _, seeds) in again.items()},
     )
-    return (result.model_copy(update={"pictures": pictures}),), agreed, largest(bench, ladder)
-
-
-def _edit(bench: Bench) -> Edit | None:
-    arm = bench.role("edit")
-    return arm.edit if arm is not None and isinstance(arm.edit, Edit) else None
-
-
-def _subject(bench: Bench, edit: Edit | None, past: History) -> Subject:
-    strength = past.record.get("strength")
-    facts = None
-    if edit is not None:
-        facts = EditFacts(
-            method=edit.recipe.method,
-            kind=edit.kind,
-            digest=edit.digest,
-            nbytes=edit.nbytes,
-            strength=float(strength) if isinstance(strength, int | float) else None,
-            verified=edit.recipe.verified,
-            recipe=edit.recipe.to_json(),
-        )
-    return Subject(
-        concepts=(bench.full.to_json(),),
-        model=bench.plain.name,
-        family=bench.plain.family,
-        fingerprint=_fingerprint(bench.role("base") or next(iter(bench.arms.values()))),
-        edit=facts,
+    return _Searched(
+        ladder=ladder,
+        held=held,
+        attacks=(result.model_copy(update={"pictures": pictures}),),
+        excess=largest(bench, ladder),
+        over_erasure=over_erasure(bench, book, held),
+        agreement=agreed,
     )
-
-
-def _facts(arm: Arm) -> ArmFacts:
-    return ArmFacts(
-        key=arm.key, label=arm.label, role=arm.role, fingerprint=_fingerprint(arm), note=arm.note
-    )
-
-
-def _fingerprint(arm: Arm) -> str:
-    return str(arm.identity["weights"])
-
-
-def _seeds(ladder: Ladder | None) -> dict[str, tuple[int, ...]]:
-    if ladder is None:
-        return {}
-    one = next(iter(ladder.counted.values()))
-    return {"select": one.select_seeds, "score": one.score_seeds}
-
-
-def _machine(bench: Bench) -> dict[str, Any]:
-    return {
-        "device": str(bench.plain.device),
-        "dtype": str(bench.plain.dtype).removeprefix("torch."),
-        "threads": torch.get_num_threads(),
-        "system": platform.system(),
-        "processor": platform.machine(),
-    }
-
-
-def _judges(bench: Bench) -> tuple[JudgeFacts, ...]:
-    panels: Sequence[Any] = bench.jury.panels if bench.jury is not None else (bench.judge,)
-    found = []
-    for panel, role in zip(panels, ROLES, strict=False):
-        cuts: Mapping[str, float] = getattr(panel, "thresholds", {})
-        own = {name: float(cuts[name]) for name in bench.full.names if name in cuts}
-        found.append(
-            JudgeFacts.model_validate({"name": title(panel), "role": role, "thresholds": own})
-        )
-    return tuple(found)
-
-
-def _costs(bench: Bench, past: History) -> tuple[CostRow, ...]:
-    rows = []
-    if isinstance(made := past.record.get("costs"), Mapping):
-        rows.append(CostRow(stage="erase", cost=Cost.of(Costs(**made))))
-    for (section, arm), costs in bench.spent.items():
-        label = bench.arms[arm].label
-        rows.append(CostRow(stage=f"{section}: {label}", cost=Cost.of(costs)))
-    return tuple(rows)
-
-
-def _notes(bench: Bench, ladder: Ladder | None) -> tuple[str, ...]:
-    notes = ["This is no legal or safety certificate: it says what was not found, and how it was "
-             "looked for."]  # fmt: skip
-    if ladder is None:
-        notes.append(
-            "No attack was run: there were no pictures of the concept, and no unedited model to "
-            "draw them."
-        )
-    return tuple(notes)

@@ -1,4 +1,4 @@
-"""What the record beside an edit says: how its strength was chosen, and what was inverted."""
+"""What the record beside an edit says of how it was found."""
 
 from __future__ import annotations
 
@@ -6,30 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from excise.primitives.inverted import Inversion
-from excise.primitives.panel import read, title
-from excise.primitives.probe import thumbnails
 from excise.reporting.figures import Estimate, Rate
-from excise.reporting.findings import (
-    Block,
-    Blocks,
-    Inversions,
-    Inverted,
-    Strength,
-    StrengthPoint,
-)
-from excise.rng import seed_of
-from excise.stats import survival_bound
+from excise.reporting.findings import Block, Blocks, Strength, StrengthPoint
 from excise.store import Artefact
-from excise.suite.bench import Bench, Made
-from excise.suite.book import Book
-from excise.types import Request, Score
-
-EMBEDDINGS = "inverted inputs"
-MOST, SHOWN = 32, 4  # inputs, and pictures of each that are kept
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -96,7 +78,11 @@ def _point(row: Mapping[str, Any], unit: float | None) -> StrengthPoint:
 
 
 def blocks(history: History) -> Blocks | None:
-    """Which blocks the vector was confined to; None if nobody looked."""
+    """What a unit of the vector does in each block, and which were kept; None if nobody looked.
+
+    A row of the record: ``block``, its name; ``norm``, its share of the vector's norm; ``gain`` and
+    ``cost``, by how much the loss on the concept and on everything else rises; ``kept``.
+    """
     rows = history.record.get("blocks")
     if not rows:
         return None
@@ -104,97 +90,11 @@ def blocks(history: History) -> Blocks | None:
         rows=tuple(
             Block(
                 name=row["block"],
-                parameters=row["parameters"],
+                norm=row["norm"],
                 gain=Estimate(value=row["gain"]),
                 cost=Estimate(value=row["cost"]),
-                chosen=row["chosen"],
+                chosen=row["kept"],
             )
             for row in rows
         )
     )
-
-
-def inversions(bench: Bench, book: Book, history: History) -> Inversions | None:
-    """What each inverted input draws before and after; None without any."""
-    arms = {arm.key: arm for arm in bench.arms.values() if arm.role in ("base", "edit")}
-    sets = history.choose
-    if not sets or not arms:
-        return None
-    diversity = history.record["choose"].get("diversity", {})
-    clusters = list(diversity.get("clusters", ()))
-    rows: list[Inverted] = []
-    for found in sets:
-        drawn = {key: _drawn(bench, key, found) for key in arms}
-        each = bench.sizes.embedding
-        for i in range(min(len(found), MOST - len(rows))):
-            label = str(len(rows) + 1)
-            part = slice(i * each, (i + 1) * each)
-            texts, seeds = [f"“{found.settings['template']}”"] * each, _seeds(bench)
-            rates, shown = {}, {}
-            for key, (values, _) in drawn.items():
-                score = Score(
-                    concept=bench.label,
-                    judge=title(bench.judge),
-                    values=values[part],
-                    threshold=_cut(bench),
-                )
-                shown[key] = score.shown.tolist()
-                rates[key] = book.enter(f"inverted/{label}", key, score, prompts=texts, seeds=seeds)
-            pictures = book.pictures(
-                f"inverted/{label}",
-                "embedding",
-                f"inverted input {label}",
-                prompts=texts[:SHOWN],
-                seeds=seeds[:SHOWN],
-                by_arm={key: thumbs[part][:SHOWN] for key, (_, thumbs) in drawn.items()},
-                shown={key: flags[:SHOWN] for key, flags in shown.items()},
-            )
-            rows.append(
-                Inverted(
-                    label=label,
-                    losses={"base": float(found.loss[i])} if "base" in arms else {},
-                    rates=rates,
-                    cluster=clusters[i] if found is sets[0] and i < len(clusters) else None,
-                    pictures=pictures,
-                )
-            )
-    return Inversions(
-        rows=tuple(rows),
-        participation=diversity.get("participation"),
-        clusters=diversity.get("kinds"),
-        singletons=diversity.get("singletons"),
-        survival=survival_bound(len(rows)),
-    )
-
-
-def _drawn(bench: Bench, arm: str, found: Inversion) -> tuple[Tensor, Tensor]:
-    """The judge's scores (K * each,) and thumbnails of every input on one arm."""
-
-    def draw() -> Made:
-        seeds = _seeds(bench)
-        values, small = [], []
-        with bench.arms[arm].live() as model:
-            for prompt in found.prompts():
-                request = Request(prompts=(prompt,), seeds=tuple(seeds))
-                pictures = model.generate(request).uint8()
-                sheet = read(bench.judge, pictures, [bench.label])
-                values.append(sheet.score(bench.label).values)
-                small.append(thumbnails(pictures))
-        return {"values": torch.cat(values), "thumbs": torch.cat(small)}, None
-
-    key = {"inverted": found.digest, "seeds": _seeds(bench)}
-    kept = bench.kept(EMBEDDINGS, bench.arms[arm], key, draw).tensors
-    return kept["values"], kept["thumbs"]
-
-
-def _seeds(bench: Bench) -> list[int]:
-    return [seed_of("inverted", bench.seed, i) for i in range(bench.sizes.embedding)]
-
-
-def _cut(bench: Bench) -> float:
-    cuts = getattr(bench.judge, "thresholds", None)
-    if cuts is not None:
-        return float(cuts[bench.label])
-    height, width = bench.plain.picture_size
-    blank = torch.zeros(1, 3, height, width, dtype=torch.uint8)
-    return bench.judge.score(blank, bench.label).threshold

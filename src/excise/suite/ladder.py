@@ -122,9 +122,10 @@ def attacks(bench: Bench, share: str) -> dict[Rung, ConceptInversion]:
     }
 
 
-def prompts_of(bench: Bench) -> tuple[Prompt, ...]:
-    """The sentences in which the concept's name gives way to what was found."""
-    return prompts.naming(bench.plain, bench.full, (bench.full.name,))[: bench.sizes.prompts]
+def prompts_of(bench: Bench, concept: Concept | None = None) -> tuple[Prompt, ...]:
+    """The sentences in which a concept's name, or that of the one, gives way to what was found."""
+    asked = concept or bench.full
+    return prompts.naming(bench.plain, asked, (asked.name,))[: bench.sizes.prompts]
 
 
 def seeds_of(bench: Bench) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -154,7 +155,7 @@ def climb(bench: Bench) -> Ladder:
     return Ladder(
         rungs=tuple(ladder),
         results=results,
-        null={arm.key: one(bench, arm, null, bench.full, ()) for arm in arms},
+        null={arm.key: one(bench, arm, null, bench.full, (), section=NULL) for arm in arms},
         best_of=bench.sizes.best_of,
         top=top,
         oracle=None if oracle is None else oracle.key,
@@ -163,11 +164,17 @@ def climb(bench: Bench) -> Ladder:
 
 
 def one(
-    bench: Bench, arm: Arm, attack: Attack, concept: Concept, pictures: tuple[str, ...]
+    bench: Bench,
+    arm: Arm,
+    attack: Attack,
+    concept: Concept,
+    pictures: tuple[str, ...],
+    *,
+    section: str = ATTACK,
 ) -> AttackResult:
     """One attack on one arm: found where it was kept, or run."""
     select, score = seeds_of(bench)
-    texts = prompts_of(bench)
+    texts = prompts_of(bench, concept)
 
     def run() -> Made:
         with arm.live() as model:
@@ -191,7 +198,6 @@ def one(
         "prompts": [text.key for text in texts],
         "seeds": [list(select), list(score), bench.seed],
     }
-    section = NULL if isinstance(attack, Reseed) else ATTACK
     return AttackResult.of(bench.kept(section, arm, key, run))
 
 

@@ -16,6 +16,7 @@ from excise.reporting.figures import Estimate, Rate
 from excise.reporting.findings import Kept, KeptRow, RateRow, Replacement
 from excise.suite.bench import Bench
 from excise.suite.book import Book
+from excise.suite.quality import measures
 from excise.types import Concept
 
 PLAIN, PAIRS, KEPT = "plain use", "two objects", "kept"
@@ -157,7 +158,7 @@ def near_of(bench: Bench, probe: Probe) -> tuple[str, ...]:
     return prompts.neighbours(bench.plain, (bench.full,), rows)
 
 
-def kept_section(bench: Bench) -> Kept | None:
+def kept_section(bench: Bench, book: Book) -> Kept | None:
     """What was kept, beside the base where there is one."""
     probe = everything_else(bench)
     if probe is None:
@@ -210,6 +211,7 @@ def kept_section(bench: Bench) -> Kept | None:
         nothing={
             arm: Rate.of(int(look.sheet.nothing.sum()), len(look)) for arm, look in looks.items()
         },
+        measures=measures(book, looks, near, None if base is None else base.key),
     )
 
 

@@ -12,6 +12,8 @@ import torch
 from excise.primitives.denoising import Bank, concept_loss
 from excise.suite.arms import SHARED, Arm
 from excise.suite.bench import Bench
+from excise.suite.decoys import ROLES, decoys_of
+from excise.suite.held_out import CAPTIONS
 from excise.suite.plain import everything_else, pair_probes, use_probe
 from excise.suite.sizes import Budget, Sizes, sizes_of
 from excise.types import Concept, Judge, Prompt, Request, TextToImage
@@ -109,6 +111,7 @@ def plan(
     tried = sizes.restarts * sizes.prompts
     looks = tried * (sizes.select + sizes.score)
     rows = sizes.restarts * sizes.steps * 4  # pictures, noises and levels a restart and step
+    decoys = len(decoys_of(bench))
     lines: list[Line] = []
     for arm in arms:
         shared = arm.role in SHARED
@@ -127,9 +130,24 @@ def plan(
             ),
             Line(stage="null attack", arm=arm.key, pictures=looks, kept=shared),
         ]
-        if any(other.role == "oracle" for other in arms):
-            entries = sizes.prompts * sizes.held_out * sizes.entries
-            lines.append(Line(stage="loss", arm=arm.key, evaluations=entries, kept=shared))
+        if decoys and arm.role in ROLES:
+            lines.append(
+                Line(
+                    stage="decoys",
+                    arm=arm.key,
+                    pictures=decoys * looks,
+                    gradients=decoys * rows,
+                    evaluations=decoys * sizes.restarts * 64,
+                    kept=shared,
+                )
+            )
+        judged = any(other.role == "oracle" for other in arms)
+        captions = (sizes.prompts if judged else 0) + CAPTIONS + 1
+        drawn = sizes.held_out if arm.role == "base" and concept.pictures is None else 0
+        entries = captions * sizes.held_out * sizes.entries
+        lines.append(
+            Line(stage="loss", arm=arm.key, pictures=drawn, evaluations=entries, kept=shared)
+        )
     return Plan(lines=tuple(lines))
 
 

@@ -1,30 +1,24 @@
-"""Attacks as a report has them: rates at best of R, excess, and the loss that needs no judge."""
+"""Attacks as a report has them: rates at best of R, and the excess over the oracle."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import sqrt
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import stdtrit
-from torch import Tensor
 
 from excise.attacks import result as found
-from excise.attacks.base import companion_loss
-from excise.primitives.data import concept_pictures
-from excise.primitives.denoising import Bank
-from excise.reporting.attacks import AttackResult, BestOf, Excess, Rung
+from excise.reporting.attacks import AttackResult, BestOf, Decoys, Excess, Rung
 from excise.reporting.figures import Cost, Estimate, Rate
-from excise.rng import seed_of
 from excise.stats import Observations, clustered_se
 from excise.stats.clusters import difference_se
 from excise.stats.intervals import score_bounds
-from excise.suite.bench import Bench, Made
+from excise.suite.bench import Bench
 from excise.suite.book import Book
 from excise.suite.ladder import ORACLE_MOST, Ladder
-from excise.types import Request, Score
+from excise.types import Score
 
-LOSS = "loss"
 LEVEL = 0.95
 FACTORS = ("prompt", "seed")
 DEFINITION = (
@@ -36,10 +30,15 @@ DEFINITION = (
 
 def rate_of(result: found.AttackResult, restarts: int) -> Rate:
     """The rate at best of R, its interval over prompts, seeds and the draw of the restarts."""
-    hits = result.expected(restarts)  # (P, T)
-    data = Observations.crossed(hits, FACTORS)
-    p, n = data.mean, float(len(data.values))
-    se = sqrt(clustered_se(data) ** 2 + _restarts_se(result, restarts) ** 2)
+    return pooled_rate([result], restarts)
+
+
+def pooled_rate(results: Sequence[found.AttackResult], restarts: int) -> Rate:
+    """The mean rate of attacks on several things, in as many sentences and on the same seeds."""
+    hits = np.stack([one.expected(restarts) for one in results])  # (D, P, T)
+    data = Observations.crossed(hits.mean(axis=0), FACTORS)  # (P, T)
+    p, n = data.mean, float(hits.size)
+    se = sqrt(clustered_se(data) ** 2 + _restarts_se(results, restarts) ** 2)
     single = p * (1 - p) / n
     effective = n / max(se * se / single, 1.0) if single > 0 else n
     quantile = float(stdtrit(data.fewest_levels - 1, 0.5 + LEVEL / 2))
@@ -55,9 +54,17 @@ def excess_of(
     The spread over the pools' restarts, which the two do not share, is added to that over prompts
     and seeds.
     """
-    gap = one.expected(restarts) - oracle.expected(restarts)  # (P, T)
+    return pooled_excess([one], oracle, restarts)
+
+
+def pooled_excess(
+    results: Sequence[found.AttackResult], oracle: found.AttackResult, restarts: int
+) -> tuple[Estimate, float]:
+    """As `excess_of`, of the mean of attacks on several things."""
+    mean = np.mean([one.expected(restarts) for one in results], axis=0)
+    gap = mean - oracle.expected(restarts)  # (P, T)
     data = Observations.crossed(gap, FACTORS)
-    parts = (difference_se(data), _restarts_se(one, restarts), _restarts_se(oracle, restarts))
+    parts = (difference_se(data), _restarts_se(results, restarts), _restarts_se([oracle], restarts))
     se = sqrt(sum(part**2 for part in parts))
     freedom = data.fewest_levels - 1
     half = float(stdtrit(freedom, 0.5 + LEVEL / 2)) * se
@@ -68,19 +75,27 @@ def excess_of(
     return estimate, upper
 
 
-def _restarts_se(result: found.AttackResult, restarts: int) -> float:
-    return result.curve(restarts).se[-1] if restarts < len(result) else 0.0
+def _restarts_se(results: Sequence[found.AttackResult], restarts: int) -> float:
+    """Of the mean over pools that share no restarts."""
+    own = [one.curve(restarts).se[-1] for one in results if restarts < len(one)]
+    return sqrt(sum(se**2 for se in own)) / len(results)
 
 
-def concept_attack(bench: Bench, ladder: Ladder, book: Book) -> AttackResult:
+def concept_attack(
+    bench: Bench,
+    ladder: Ladder,
+    book: Book,
+    delta_loss: dict[str, Estimate],
+    decoys: Decoys | None,
+) -> AttackResult:
     """The ladder as one attack of the report."""
     base = bench.role("base")
     r = ladder.best_of
     for rung in ladder.rungs:
         for arm, result in ladder.results[rung].items():
-            _enter(book, f"concept_inversion/{key_of(rung)}", arm, result)
+            enter(book, f"concept_inversion/{key_of(rung)}", arm, result)
     for arm, result in ladder.null.items():
-        _enter(book, "concept_inversion/null", arm, result)
+        enter(book, "concept_inversion/null", arm, result)
     counted = ladder.counted
     oracle = None if ladder.oracle is None else counted[ladder.oracle]
     first = next(iter(counted.values()))
@@ -109,7 +124,7 @@ def concept_attack(bench: Bench, ladder: Ladder, book: Book) -> AttackResult:
         ),
         headline=key_of(ladder.headline),
         best_of={arm: _curve(one) for arm, one in counted.items()},
-        delta_loss=_delta_loss(bench, ladder),
+        delta_loss=delta_loss,
         excess={}
         if oracle is None
         else {
@@ -118,6 +133,7 @@ def concept_attack(bench: Bench, ladder: Ladder, book: Book) -> AttackResult:
             if arm != ladder.oracle
         },
         null={arm: rate_of(one, r) for arm, one in ladder.null.items()},
+        decoys=decoys,
         costs={arm: Cost.of(one.searched + one.drawn) for arm, one in counted.items()},
         note=_note(ladder),
     )
@@ -168,7 +184,8 @@ def _curve(result: found.AttackResult) -> BestOf:
     return BestOf(restarts=curve.restarts, rate=curve.rate, se=curve.se, pool=len(result))
 
 
-def _enter(book: Book, group: str, arm: str, result: found.AttackResult) -> None:
+def enter(book: Book, group: str, arm: str, result: found.AttackResult) -> None:
+    """What the chosen inputs drew on the score seeds, for the table of scores."""
     values = result.chosen_values  # (P, T)
     texts = [text for text in result.prompts for _ in result.score_seeds]
     seeds = [seed for _ in result.prompts for seed in result.score_seeds]
@@ -179,60 +196,3 @@ def _enter(book: Book, group: str, arm: str, result: found.AttackResult) -> None
         threshold=result.threshold,
     )
     book.enter(group, arm, score, prompts=texts, seeds=seeds)
-
-
-def _delta_loss(bench: Bench, ladder: Ladder) -> dict[str, Estimate]:
-    """Delta = L(oracle) - L(arm) at what the attack found on each, paired by picture and noise."""
-    if ladder.oracle is None:
-        return {}
-    source = bench.role("base")
-    held = concept_pictures(
-        bench.plain if source is None else source.model,
-        bench.full,
-        bench.sizes.held_out,
-        split="attack",
-        seed=seed_of("held out", bench.seed),
-        progress=bench.progress,
-    )
-    bank = Bank.of(held.latents, bench.sizes.entries * len(held), seed=bench.seed)
-    losses = {
-        arm: _losses(bench, arm, one.chosen_requests, held.latents, bank, held.hashes)
-        for arm, one in ladder.counted.items()
-    }
-    pictures = bank.picture.tolist()
-    return {
-        arm: _paired(losses[ladder.oracle] - own, pictures)
-        for arm, own in losses.items()
-        if arm != ladder.oracle
-    }
-
-
-def _losses(
-    bench: Bench,
-    arm: str,
-    requests: tuple[Request, ...],
-    latents: Tensor,
-    bank: Bank,
-    hashes: tuple[str, ...],
-) -> NDArray[np.float64]:
-    """The mean over the attack's inputs of the loss at each entry of the bank, (B,)."""
-
-    def measure() -> Made:
-        with bench.arms[arm].live() as model:
-            return {"losses": companion_loss(model, requests, latents, bank)}, None
-
-    key = {
-        "bank": bank.digest,
-        "pictures": list(hashes),
-        "requests": [request.to_json({}) for request in requests],
-    }
-    kept = bench.kept(LOSS, bench.arms[arm], key, measure)
-    mean: NDArray[np.float64] = kept.tensors["losses"].double().mean(dim=0).numpy()
-    return mean
-
-
-def _paired(gap: NDArray[np.float64], pictures: list[int]) -> Estimate:
-    """A mean difference with Student's interval across pictures."""
-    data = Observations.of(gap, {"picture": pictures})
-    half = float(stdtrit(data.fewest_levels - 1, 0.5 + LEVEL / 2)) * clustered_se(data)
-    return Estimate(value=data.mean, low=data.mean - half, high=data.mean + half)

@@ -22,6 +22,7 @@ class Sizes:
     best_of: R, at most N / 3. select, score: seeds of either kind. steps: of the search.
     attacker: pictures that the attacker has. held_out, entries: pictures of the denoising loss,
     and entries of the bank for each. embedding: pictures of each inverted input of the edit.
+    decoys: that the attack which counts is tried on; each costs as much as a rung of one model.
     """
 
     plain: int
@@ -39,6 +40,7 @@ class Sizes:
     held_out: int
     entries: int
     embedding: int
+    decoys: int = 0
 
     def __post_init__(self) -> None:
         if not 1 <= self.best_of <= self.restarts / 3:
@@ -56,12 +58,13 @@ SIZES: Mapping[Budget, Sizes] = {
     "standard": Sizes(
         plain=6, pairs=4, others=None, kept=12, rungs=(1, 2, 4, 8, "condition"), prompts=6,
         restarts=24, best_of=8, select=4, score=8, steps=300, attacker=128, held_out=32,
-        entries=8, embedding=8,
+        entries=8, embedding=8, decoys=2,
     ),
     "thorough": Sizes(
         plain=20, pairs=12, others=None, kept=40,
         rungs=(1, 2, 4, 8, "condition", "step_condition"), prompts=8, restarts=36, best_of=12,
         select=6, score=16, steps=800, attacker=256, held_out=64, entries=8, embedding=16,
+        decoys=4,
     ),
 }  # fmt: skip
 

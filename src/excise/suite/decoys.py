@@ -1,0 +1,131 @@
+"""The attack on things that nobody was shown: what it reaches for them is injection.
+
+The embedded model's text tower and judges know some drawings that no denoiser was trained on. For
+these the unedited model is what an oracle is for the concept, at no cost; on the edited model they
+are all that somebody without an oracle has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from excise.attacks.result import AttackResult
+from excise.errors import BadFile
+from excise.primitives.panel import labels_of
+from excise.reporting.attacks import Decoys
+from excise.suite.bench import Bench
+from excise.suite.book import Book
+from excise.suite.ladder import Ladder, attacks, one
+from excise.suite.returned import enter, key_of, pooled_excess, pooled_rate
+from excise.types import Concept, digest
+
+DECOYS = "decoys"
+ROLES = ("base", "edit")
+"""Whom they are tried on. The oracle's own floor is the concept."""
+
+Results = Mapping[str, Mapping[str, AttackResult]]
+
+
+def decoys_of(bench: Bench) -> tuple[str, ...]:
+    """What the judge can tell and the model says that it was never shown, if there are pictures.
+
+    A model's notes name ``decoys`` and ``decoy_pictures``, a folder with a sheet ``NAME.png`` for
+    each, whose tiles are as large as the model's pictures; ``decoy_names`` has other words. As many
+    as the budget has are taken, spread over the list. They are objects: of a style or of a
+    watermark they tell nothing, and there are none.
+    """
+    notes, labels = _notes(bench), labels_of(bench.judge)
+    if bench.full.kind != "object" or labels is None or "decoy_pictures" not in notes:
+        return ()
+    able = [
+        name
+        for name in notes.get("decoys", ())
+        if name in labels and name not in bench.full.names and _sheet(bench, name).exists()
+    ]
+    n = min(bench.sizes.decoys, len(able))
+    return tuple(able[i * len(able) // n] for i in range(n))
+
+
+def attack_decoys(bench: Bench, ladder: Ladder) -> Results:
+    """The attack that counts, with as many pictures, on each decoy: by decoy, by arm."""
+    attack = attacks(bench, "all")[ladder.headline]
+    found: dict[str, dict[str, AttackResult]] = {}
+    for name in decoys_of(bench):
+        pictures = read_sheet(_sheet(bench, name), bench.plain.picture_size)
+        pictures = pictures[: len(ladder.pictures)]
+        words = _notes(bench).get("decoy_names", {}).get(name, ())
+        decoy = Concept(
+            name,
+            synonyms=tuple(word for word in words if word != name),
+            templates=bench.full.templates,
+            pictures=pictures,
+        )
+        hashes = tuple(digest(picture) for picture in pictures)
+        found[name] = {
+            arm.key: one(bench, arm, attack, decoy, hashes, section=DECOYS)
+            for arm in bench.arms.values()
+            if arm.role in ROLES
+        }
+    return found
+
+
+def floors(book: Book, ladder: Ladder, found: Results) -> Decoys | None:
+    """What they say; None without any.
+
+    The decoys are taken as they are: the intervals say nothing of other decoys.
+    """
+    if not found:
+        return None
+    for name, by_arm in found.items():
+        for arm, result in by_arm.items():
+            enter(book, f"concept_inversion/decoy/{name}", arm, result)
+    r = ladder.best_of
+    arms = next(iter(found.values()))
+    pools = {arm: [by_arm[arm] for by_arm in found.values()] for arm in arms}
+    oracle = None if ladder.oracle is None else ladder.counted[ladder.oracle]
+    return Decoys(
+        rung=key_of(ladder.headline),
+        floors={arm: pooled_rate(many, r) for arm, many in pools.items()},
+        each={
+            name: {arm: pooled_rate([one], r) for arm, one in by_arm.items()}
+            for name, by_arm in found.items()
+        },
+        gaps={}
+        if oracle is None
+        else {arm: pooled_excess(many, oracle, r)[0] for arm, many in pools.items()},
+    )
+
+
+def read_sheet(path: Path, size: tuple[int, int]) -> Tensor:
+    """The tiles of a PNG, row after row: uint8 (n, 3, h, w). size: (height, width) of one.
+
+    Raises BadFile.
+    """
+    height, width = size
+    try:
+        with Image.open(path, formats=["PNG"]) as opened:
+            pixels = torch.from_numpy(np.asarray(opened.convert("RGB")).copy())
+    except (OSError, ValueError, Image.DecompressionBombError) as error:
+        raise BadFile(f"expected a PNG at {path}, got: {error}; install the model again") from error
+    if pixels.shape[0] % height or pixels.shape[1] % width:
+        raise BadFile(
+            f"expected tiles of {width}x{height} in {path}, got a picture of {pixels.shape[1]}x"
+            f"{pixels.shape[0]}; install the model again"
+        )
+    rows = pixels.unfold(0, height, height).unfold(1, width, width)  # (y, x, 3, h, w)
+    return rows.flatten(0, 1).contiguous()  # (n, 3, h, w)
+
+
+def _notes(bench: Bench) -> Mapping[str, Any]:
+    return getattr(bench.plain, "notes", {})
+
+
+def _sheet(bench: Bench, name: str) -> Path:
+    return Path(str(_notes(bench)["decoy_pictures"])) / f"{name}.png"

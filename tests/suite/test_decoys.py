@@ -1,0 +1,147 @@
+"""Decoys: which are taken, what their floor is, and a run in which they are attacked."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tests.suite import two
+from tests.suite.test_evaluate import SMALL, arms
+from tests.suite.test_returned import ladder, result
+
+from excise.errors import BadFile
+from excise.suite import evaluate, plan
+from excise.suite.book import Book
+from excise.suite.decoys import decoys_of, floors, read_sheet
+from excise.suite.returned import pooled_rate, rate_of
+from excise.types import Concept
+
+
+def save_sheet(path: Path, tiles: torch.Tensor, columns: int = 4) -> None:
+    n, _, h, w = tiles.shape
+    rows = tiles.permute(0, 2, 3, 1).reshape(n // columns, columns, h, w, 3)
+    Image.fromarray(rows.permute(0, 2, 1, 3, 4).reshape(-1, columns * w, 3).numpy()).save(path)
+
+
+def tiles(n: int = 8, size: int = 16) -> torch.Tensor:
+    rng = np.random.default_rng(0)
+    return torch.from_numpy(rng.integers(0, 256, (n, 3, size, size), dtype=np.uint8))
+
+
+def bench(folder: Path, kind: str = "object", decoys: int = 2, **notes: Any) -> Any:
+    found = {
+        "decoys": ["fox", "rabbit", "castle", "key"],
+        "decoy_pictures": str(folder),
+        "decoy_names": {"fox": ["vixen"]},
+        **notes,
+    }
+    return SimpleNamespace(
+        plain=SimpleNamespace(notes={k: v for k, v in found.items() if v is not None}),
+        judge=SimpleNamespace(labels=("cat", "fox", "rabbit", "castle", "nothing")),
+        full=Concept("cat", kind=cast(Any, kind)),
+        sizes=replace(SMALL, decoys=decoys),
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("fox", "rabbit", "castle", "key"):
+        save_sheet(tmp_path / f"{name}.png", tiles())
+    return tmp_path
+
+
+def test_a_sheet_is_read_tile_by_tile(tmp_path: Path) -> None:
+    save_sheet(tmp_path / "fox.png", tiles())
+    assert torch.equal(read_sheet(tmp_path / "fox.png", (16, 16)), tiles())
+    with pytest.raises(BadFile, match="tiles of 15x15"):
+        read_sheet(tmp_path / "fox.png", (15, 15))
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    with pytest.raises(BadFile, match="expected a PNG"):
+        read_sheet(tmp_path / "bad.png", (16, 16))
+
+
+def test_decoys_are_those_that_the_judge_can_tell_spread_over_the_list(folder: Path) -> None:
+    assert decoys_of(bench(folder)) == ("fox", "rabbit")
+    assert decoys_of(bench(folder, decoys=9)) == ("fox", "rabbit", "castle")  # nobody tells a key
+    assert decoys_of(bench(folder, decoys=1)) == ("fox",)
+    assert decoys_of(bench(folder, decoys=0)) == ()
+    (folder / "fox.png").unlink()
+    assert decoys_of(bench(folder, decoys=9)) == ("rabbit", "castle")
+
+
+def test_without_pictures_or_for_a_style_there_are_none(folder: Path) -> None:
+    assert decoys_of(bench(folder, decoy_pictures=None)) == ()
+    assert decoys_of(bench(folder, decoys=2, kind="style")) == ()
+    assert decoys_of(bench(folder / "elsewhere")) == ()
+
+
+def test_the_floor_is_the_mean_over_decoys_and_is_held_against_the_oracle() -> None:
+    rungs = ladder({4: 0.05})
+    found = {
+        "fox": {"base": result(0.1, 1), "edit": result(0.0, 2)},
+        "castle": {"base": result(0.0, 3), "edit": result(0.0, 4)},
+    }
+    book = Book()
+    made = floors(book, rungs, found)
+    assert made is not None
+    both = [found[name]["base"].best_of(4) for name in found]
+    assert made.floors["base"].value == pytest.approx(sum(both) / 2)
+    assert made.floors["edit"].value == 0.0
+    assert made.floors["edit"].high < rate_of(result(0.0), 4).high  # twice the pictures
+    oracle = rungs.counted["oracle"].best_of(4)
+    assert made.gaps["base"].value == pytest.approx(sum(both) / 2 - oracle)
+    assert made.each["fox"]["base"].value == pytest.approx(both[0])
+    table = book.table
+    assert table is not None
+    assert "concept_inversion/decoy/fox" in set(table.factors["group"].tolist())
+    alone = floors(Book(), replace(rungs, oracle=None), found)
+    assert alone is not None
+    assert alone.gaps == {}
+    assert alone.agrees("base") is None
+    assert floors(Book(), rungs, {}) is None
+
+
+def test_a_pool_of_one_is_its_own_rate() -> None:
+    one = result(0.4)
+    assert pooled_rate([one], 4) == rate_of(one, 4)
+    same = pooled_rate([one, one], 4)
+    assert same.value == pytest.approx(rate_of(one, 4).value)
+
+
+@pytest.mark.slow
+def test_decoys_are_attacked_as_the_concept_is(tmp_path: Path) -> None:
+    model = two.model()
+    side = model.picture_size[0]
+    dogs = (two.means()[1].clamp(0, 1) * 255).round().to(torch.uint8)
+    for name in ("fox", "dog"):
+        save_sheet(tmp_path / f"{name}.png", dogs.expand(8, 3, side, side).clone())
+    notes = dict(model.notes)
+    # What the tiny model knows as a dog plays the part of a decoy that an attack reaches.
+    model.notes = {**notes, "decoys": ["fox", "dog"], "decoy_pictures": str(tmp_path)}
+    try:
+        sizes = replace(SMALL, rungs=(2,), decoys=1)
+        report = evaluate(arms(), two.CAT, two.Two(), budget=sizes)
+        planned = plan(arms(), two.CAT, two.Two(), budget=sizes)
+    finally:
+        model.notes = notes
+    (attack,) = report.record.attacks
+    assert attack.decoys is not None
+    assert list(attack.decoys.each) == ["dog"]
+    assert set(attack.decoys.floors) == {"base", "edit"}
+    rung = attack.counts
+    assert rung is not None
+    for arm, floor in attack.decoys.floors.items():
+        apart = floor.value - rung.rates["oracle"].value
+        assert attack.decoys.gaps[arm].value == pytest.approx(apart)
+    assert "decoys: before" in {row.stage for row in report.record.costs}
+    counted = {row.stage: row.cost.pictures for row in report.record.costs}
+    assert counted["decoys: before"] == sum(
+        line.pictures for line in planned.lines if (line.stage, line.arm) == ("decoys", "base")
+    )
+    assert "decoy floor" in report.html()
