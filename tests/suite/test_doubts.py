@@ -8,15 +8,21 @@ from typing import Any, ClassVar, cast
 import numpy as np
 import pytest
 import torch
+from tests.reporting import factory
 
 from excise.primitives.panel import Sheet
 from excise.primitives.probe import Look, Probe, Shot
-from excise.reporting import AttackResult, Check, Decoys, Estimate, Rate, Rung
+from excise.reporting import AttackResult, Check, Decoys, Estimate, Excess, Rate, Report, Rung
 from excise.stats import Interval
 from excise.suite.book import Book
-from excise.suite.doubts import Sets, _decoys, _numbers, _overlap
+from excise.suite.doubts import Sets, _decoys, _numbers, _overlap, _power
 from excise.suite.history import History
 from excise.types import Prompt, Score
+
+
+@pytest.fixture(scope="module")
+def report() -> Report:
+    return factory.record()
 
 
 def look(values: torch.Tensor) -> Look:
@@ -103,3 +109,23 @@ def test_decoys_that_say_other_things_than_the_oracle_are_told() -> None:
     assert "−12 points" in check.found
     assert "“before”" in check.found
     assert names(_decoys(bench, [attack.model_copy(update={"decoys": None})])) == []
+
+
+@pytest.mark.parametrize(
+    ("upper", "level", "chance"), [(0.02, "info", ">99.9"), (0.2, "warning", "21")]
+)
+def test_power_is_that_of_the_spread_which_was_seen(
+    report: Report, upper: float, level: str, chance: str
+) -> None:
+    excess = Excess(attack="concept_inversion", value=0.0, upper=upper)
+    (check,) = _power(report.record.model_copy(update={"excess": excess}))
+    assert check.level == level
+    assert f"probability of {chance}" in check.meaning
+    assert "240 pictures" in check.found
+    assert list(_power(report.record.model_copy(update={"excess": None}))) == []
+
+
+def test_an_edit_that_is_just_within_the_margin_at_every_try_has_even_odds(report: Report) -> None:
+    excess = Excess(attack="concept_inversion", value=0.03, upper=0.13)  # as wide as the margin
+    (check,) = _power(report.record.model_copy(update={"excess": excess}))
+    assert "probability of 50" in check.meaning

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 
 from excise.primitives.arithmetic import Guidance
 from excise.reporting.attacks import AttackResult
-from excise.reporting.findings import AgreementRow, Kept, RateRow
+from excise.reporting.findings import AgreementRow, RateRow
+from excise.reporting.record import Record
 from excise.reporting.subject import Check
-from excise.reporting.wording import listed, points
+from excise.reporting.wording import listed, number, percent, points
 from excise.suite.bench import Bench
 from excise.suite.book import Book
 from excise.suite.history import History
 
 POINTS = 0.03  # within which judges agree
 FALSE_ALARMS = 0.02
+POWER = 0.8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,20 +32,13 @@ class Sets:
 
 
 def doubts(
-    bench: Bench,
-    history: History,
-    book: Book,
-    rates: Sequence[RateRow],
-    kept: Kept | None,
-    attacks: Sequence[AttackResult],
-    sets: Sets,
-    agreement: Sequence[AgreementRow],
-    verified: bool | None,
+    bench: Bench, history: History, book: Book, record: Record, sets: Sets
 ) -> tuple[Check, ...]:
-    """All that were raised."""
-    found = [*_numbers(bench, book), *_references(bench, rates), *_overlap(history, sets)]
-    found += [*_guidance(bench, history), *_judges(bench, agreement), *_decoys(bench, attacks)]
-    if kept is None:
+    """All that were raised. record: the whole report, but for its checks."""
+    found = [*_numbers(bench, book), *_references(bench, record.rates), *_overlap(history, sets)]
+    found += [*_guidance(bench, history), *_judges(bench, record.agreement)]
+    found += [*_decoys(bench, record.attacks), *_power(record)]
+    if record.kept is None:
         found.append(
             Check(
                 name="nothing_to_keep",
@@ -51,7 +47,7 @@ def doubts(
                 advice="Give the concept neighbours among the judge's labels.",
             )
         )
-    if verified is False:
+    if record.subject.edit is not None and not record.subject.edit.verified:
         found.append(
             Check(
                 name="not_verified",
@@ -127,6 +123,31 @@ def _numbers(bench: Bench, book: Book) -> Iterator[Check]:
             meaning="The model's prediction overflowed there; the figures are left out.",
             advice="Evaluate in float32.",
         )
+
+
+def _power(record: Record) -> Iterator[Check]:
+    """How likely these many pictures are to show that an edit as good as the oracle is one.
+
+    By the normal approximation, from the spread that was seen.
+    """
+    excess = record.excess
+    attack = next((a for a in record.attacks if excess and a.name == excess.attack), None)
+    rung = attack.counts if attack else None
+    arm = record.arm("edit")
+    if excess is None or rung is None or arm is None or excess.upper <= excess.value:
+        return
+    normal, margin = NormalDist(), record.criteria.excess
+    quantile = normal.inv_cdf(excess.level)
+    chance = normal.cdf(quantile * (margin / (excess.upper - excess.value) - 1))
+    enough = chance >= POWER
+    yield Check(
+        name="power",
+        level="info" if enough else "warning",
+        found=f"{number(rung.rates[arm.key].n)} pictures of each model under attack.",
+        meaning="An edit that is exactly as good as the reference would be shown to lie within "
+        f"{points(margin)} of it with a probability of {percent(chance)}.",
+        advice="" if enough else "Evaluate at a larger budget.",
+    )
 
 
 def _label(bench: Bench, arm: str) -> str:

@@ -95,22 +95,13 @@ def evaluate(
         replacement=plain.replacement(bench) if labels_of(bench.judge) else None,
         agreement=agreed,
         costs=facts.costs(bench, past),
-        checks=doubts(
-            bench,
-            past,
-            book,
-            rates,
-            kept,
-            searched.attacks,
-            Sets(
-                attacker=() if searched.ladder is None else searched.ladder.pictures,
-                held_out=() if searched.held is None else searched.held.hashes,
-            ),
-            agreed,
-            None if edit is None else edit.recipe.verified,
-        ),
         notes=facts.notes(searched.ladder),
     )
+    sets = Sets(
+        attacker=() if searched.ladder is None else searched.ladder.pictures,
+        held_out=() if searched.held is None else searched.held.hashes,
+    )
+    record = record.model_copy(update={"checks": doubts(bench, past, book, record, sets)})
     return Report(record=record, pictures=book.sheets, scores=book.table)
 
 
