@@ -1,0 +1,88 @@
+"""Inverted inputs on a model that was taught a cat, before and after an edit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests import panels
+from tests.suite import two
+from tests.suite.test_evaluate import SMALL, arms
+
+from excise.primitives.denoising import Bank
+from excise.primitives.diversity import functional_diversity
+from excise.primitives.inversion import Inverter
+from excise.reporting import Inversions
+from excise.suite.arms import Arm
+from excise.suite.bench import Bench
+from excise.suite.book import Book
+from excise.suite.held_out import held_out, over_erasure
+from excise.suite.history import History
+from excise.suite.inverted import inversions
+
+
+@pytest.fixture(scope="module")
+def history() -> History:
+    """The record of a choose-set of three inputs."""
+    model, latents = two.model(), two.trained.world().latents["cat"]
+    found = Inverter(steps=20, samples=2).run(model, latents, restarts=3, seed=1)
+    kinds = functional_diversity(model, latents, found.conditions(model), Bank.of(latents, 4))
+    made = found.artefact()
+    return History(
+        record={"choose": {"sets": [made.record], "diversity": kinds.to_json()}},
+        tensors={f"choose/0/{name}": value for name, value in made.tensors.items()},
+    )
+
+
+def measured(history: History, *models: Arm) -> tuple[Inversions, Book, Bench]:
+    bench = Bench(
+        arms={arm.key: arm for arm in models}, concept=two.CAT, judge=two.Two(), sizes=SMALL
+    )
+    book = Book()
+    found = inversions(bench, book, history, held_out(bench))
+    assert found is not None
+    return found, book, bench
+
+
+@pytest.mark.slow
+def test_an_edit_that_leaves_the_network_alone_changes_nothing_for_an_input(
+    history: History,
+) -> None:
+    base, edit, _ = arms()  # the edit renames a word, which soft words are not
+    found, book, _ = measured(history, base, edit)
+    assert [row.label for row in found.rows] == ["1", "2", "3"]
+    for row in found.rows:
+        assert row.gap is not None
+        assert row.gap.value == row.gap.low == row.gap.high == 0
+        assert row.losses["base"] == row.losses["edit"] > 0
+        assert row.rates["base"] == row.rates["edit"]
+        assert row.cluster is not None
+    assert found.gap is not None
+    assert found.gap.value == 0
+    assert found.size == 3
+    assert found.clusters is not None
+    assert 1 <= found.clusters <= 3
+    sheets = {name: sheet for name, sheet in book.sheets.items() if "inverted-1-" in name}
+    first, second = sheets.values()
+    assert (first == second).all()
+
+
+@pytest.mark.slow
+def test_a_ruined_network_explains_nothing_under_any_input(history: History) -> None:
+    model: Any = two.model()
+    base = arms()[0]
+    ruin = Arm(key="edit", label="after", role="edit", model=model, edit=panels.ruined(model))
+    found, book, bench = measured(history, base, ruin)
+    assert found.gap is not None
+    assert found.gap.low is not None
+    assert found.gap.low > 0
+    assert all(row.gap is not None and row.gap.value > 0 for row in found.rows)
+    scar = over_erasure(bench, book, held_out(bench))
+    assert scar.unnamed["edit"].value > scar.unnamed["base"].value
+    assert scar.gap == {}  # there is no oracle
+    assert book.odd == []
+
+
+def test_without_a_record_there_is_no_section() -> None:
+    bench = Bench(arms={}, concept=two.CAT, judge=two.Two(), sizes=SMALL)
+    assert inversions(bench, Book(), History(), None) is None
