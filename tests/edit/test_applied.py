@@ -204,6 +204,15 @@ def test_a_folder_is_written_whole_or_not_at_all(
     assert sd1.edits == ()
 
 
+def test_a_baked_folder_may_be_read_as_any_new_one(sd1: Any, tmp_path: Path) -> None:
+    (tmp_path / "plain").touch()
+    random_edit(sd1).bake(sd1, tmp_path / "baked")
+    random_edit(sd1).export(sd1, tmp_path / "weights.safetensors")
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(files) > 6
+    assert {path.stat().st_mode for path in files} == {(tmp_path / "plain").stat().st_mode}
+
+
 def test_adapters_of_others_cannot_be_saved(sd1: Any, tmp_path: Path) -> None:
     from peft import LoraConfig
 

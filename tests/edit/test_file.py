@@ -134,6 +134,14 @@ def test_half_precision_is_written_down_and_half_the_size(tmp_path: Path) -> Non
     assert Edit.load(half).nbytes * 2 == Edit.load(full).nbytes
 
 
+def test_others_may_read_it_as_any_new_file(tmp_path: Path) -> None:
+    (tmp_path / "plain").touch()
+    rich().save(tmp_path / "a.safetensors")
+    rich().save(tmp_path / "a.safetensors")  # over the first
+    assert (tmp_path / "a.safetensors").stat().st_mode == (tmp_path / "plain").stat().st_mode
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 def test_the_record_lies_beside_the_edit(tmp_path: Path) -> None:
     assert record_folder(tmp_path / "no-cat.safetensors") == tmp_path / "no-cat.record"
 

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -14,11 +13,12 @@ from hypothesis import strategies as st
 from excise.errors import BadFile, ResourceError
 from excise.store import (
     atomic,
+    atomic_folder,
     canonical,
+    check_writable,
     hash_json,
     read_json,
     sha256_file,
-    sweep,
     write_bytes,
     write_json,
     write_text,
@@ -120,10 +120,55 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
     assert (tmp_path / "real.txt").read_text() == "new"
 
 
-def test_permissions_are_those_of_an_ordinary_file(tmp_path: Path) -> None:
-    (tmp_path / "plain").write_text("")
-    write_text(tmp_path / "a.txt", "")
-    assert (tmp_path / "a.txt").stat().st_mode == (tmp_path / "plain").stat().st_mode
+@pytest.mark.parametrize("mask", [0o022, 0o002, 0o077])
+def test_permissions_are_those_of_an_ordinary_file(tmp_path: Path, mask: int) -> None:
+    old = os.umask(mask)
+    try:
+        (tmp_path / "plain").write_text("")
+        write_text(tmp_path / "a.txt", "")
+        with atomic(tmp_path / "b.txt") as temporary:
+            temporary.write_text("of a library that is careful")
+            temporary.chmod(0o600)
+        with atomic_folder(tmp_path / "c") as folder:
+            (folder / "d").mkdir()
+            (folder / "d" / "e.txt").write_text("")
+            (folder / "d" / "e.txt").chmod(0o600)
+    finally:
+        os.umask(old)
+    for made in ("a.txt", "b.txt", "c/d/e.txt"):
+        assert (tmp_path / made).stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_a_folder_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), atomic_folder(tmp_path / "new" / "a") as folder:
+        (folder / "half").write_text("")
+        raise KeyboardInterrupt
+    assert entries(tmp_path / "new") == []
+    for _ in range(2):  # a new one, then an empty one
+        with atomic_folder(tmp_path / "new" / "a") as folder:
+            pass
+    with atomic_folder(tmp_path / "new" / "a") as folder:
+        (folder / "whole").write_text("")
+    assert entries(tmp_path / "new") == ["a"]
+    with pytest.raises(BadFile, match="new or empty"), atomic_folder(tmp_path / "new" / "a"):
+        pass
+    assert entries(tmp_path / "new" / "a") == ["whole"]
+
+
+def test_what_cannot_be_written_is_known_before_it_is_made(tmp_path: Path) -> None:
+    write_text(tmp_path / "a.txt", "old")
+    check_writable(tmp_path / "a.txt")
+    check_writable(tmp_path / "new" / "deep" / "a.txt")
+    (tmp_path / "folder").mkdir()
+    bad = [tmp_path / "folder", tmp_path / "a.txt" / "b.txt", tmp_path / ("x" * 300)]
+    if Path("/proc/self").exists():  # where not even root may
+        bad += [Path("/proc/self/a.txt"), Path("/proc/self/new/a.txt")]
+    for path in bad:
+        with pytest.raises(BadFile, match="--out"):
+            check_writable(path)
+    assert (tmp_path / "a.txt").read_text() == "old"
+    assert entries(tmp_path) == ["a.txt", "folder"]
+    assert entries(tmp_path / "folder") == []
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"\xff\xfe", b"[NaN]", b"[1e400, Infinity]"])
@@ -143,12 +188,3 @@ def test_reading_what_is_not_there(tmp_path: Path) -> None:
 def test_sha256_is_the_known_one(tmp_path: Path) -> None:
     write_bytes(tmp_path / "abc", b"abc")
     assert sha256_file(tmp_path / "abc").startswith("ba7816bf8f01cfea414140de5dae2223b00361a3")
-
-
-def test_sweep_takes_old_leftovers_only(tmp_path: Path) -> None:
-    for name, age in ((".a.1.excise-tmp", 1e6), (".b.2.excise-tmp", 1), (".other", 1e6)):
-        (tmp_path / name).write_text("")
-        os.utime(tmp_path / name, (time.time() - age,) * 2)
-    sweep(tmp_path)
-    assert entries(tmp_path) == [".b.2.excise-tmp", ".other"]
-    sweep(tmp_path / "no such folder")

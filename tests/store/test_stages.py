@@ -82,6 +82,20 @@ def test_a_damaged_artefact_counts_as_absent(tmp_path: Path) -> None:
     assert stage.load() is None
 
 
+def test_a_checkpoint_goes_with_the_run_that_finished_after_it(tmp_path: Path) -> None:
+    stage = Stages(tmp_path).stage("a", key=1)
+    stage.checkpoint(lambda: ({}, "on the way"), force=True)
+    left = tmp_path / "left"
+    (part,) = tmp_path.glob("*.part.safetensors")
+    part.rename(left)
+    stage.finish({}, "done")
+    left.rename(part)  # as if a kill had come between the result and this
+    again = Stages(tmp_path).stage("a", key=1).load()
+    assert again is not None
+    assert again.record == "done"
+    assert list(tmp_path.iterdir()) == [stage.path]
+
+
 def test_checkpoints_keep_their_distance(tmp_path: Path) -> None:
     now = [0.0]
     stage = Stages(tmp_path, every_seconds=60, clock=lambda: now[0]).stage("a", key=1)

@@ -133,6 +133,12 @@ def test_a_full_disk_is_explained(
     assert os.listdir(tmp_path) == []
 
 
+def test_permissions_are_those_of_an_ordinary_file(tmp_path: Path) -> None:
+    (tmp_path / "plain").write_text("")
+    save_tensors(tmp_path / "x", SOME)
+    assert (tmp_path / "x").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
 def test_a_header_whose_length_looks_like_a_pickle_is_read(tmp_path: Path) -> None:
     # Its length comes first in the file: 0x280 begins with the bytes of a pickle.
     seen = set()

@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import secrets
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +10,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from excise.errors import BadFile, ResourceError, Unsupported
+from excise.errors import Unsupported
 from excise.models.quiet import quietly
-from excise.store import write_json
-from excise.store.files import explain
+from excise.store import atomic_folder, write_json
+from excise.store.tensors import explain_library
 
 
 def save(pipeline: Any, folder: Path, notes: dict[str, Any]) -> None:
@@ -36,35 +31,17 @@ def save(pipeline: Any, folder: Path, notes: dict[str, Any]) -> None:
                 f"expected a pipeline without adapters to save, but {name} has some; first call "
                 "pipeline.fuse_lora() and pipeline.unload_lora_weights(), or unload them"
             )
-    with _whole(folder) as temporary:
-        with quietly():
-            pipeline.save_pretrained(temporary, safe_serialization=True)
-        for config in sorted(temporary.glob("text_encoder*/config.json")):
-            _for_older_encoders(config)
+    with atomic_folder(folder) as temporary:
+        try:
+            with quietly():
+                pipeline.save_pretrained(temporary, safe_serialization=True)
+            for config in sorted(temporary.glob("text_encoder*/config.json")):
+                _for_older_encoders(config)
+        except SafetensorError as error:
+            explain_library(error, folder)
         for tokenizer in sorted(temporary.glob("tokenizer*/tokenizer.json")):
             _for_older_tokenizers(tokenizer)
         write_json(temporary / "excise.json", notes)
-
-
-@contextmanager
-def _whole(folder: Path) -> Iterator[Path]:
-    """A temporary folder that becomes `folder` when the block ends well, and is gone otherwise."""
-    goal = Path(os.path.realpath(folder))
-    if goal.exists() and (not goal.is_dir() or any(goal.iterdir())):
-        raise BadFile(f"expected a new or empty folder to write to, got {folder}; name another")
-    temporary = goal.with_name(f".{goal.name}.{secrets.token_hex(6)}.excise-tmp")
-    try:
-        temporary.mkdir(parents=True)
-        yield temporary
-        os.replace(temporary, goal)  # noqa: PTH105  (the atomic call, by its well-known name)
-    except OSError as error:
-        explain(error, goal)
-    except SafetensorError as error:
-        raise ResourceError(
-            f"could not write {folder} ({error}); is the disk full? choose another place with --out"
-        ) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _has_adapters(module: nn.Module) -> bool:

@@ -6,16 +6,18 @@ from excise.store.cache import Cache
 from excise.store.files import (
     Json,
     atomic,
+    atomic_folder,
     canonical,
+    check_writable,
     hash_json,
     read_json,
     sha256_file,
-    sweep,
     write_bytes,
     write_json,
     write_text,
 )
 from excise.store.stages import Stage, Stages
+from excise.store.temporary import sweep
 from excise.store.tensors import Artefact, hash_tensors, load_tensors, read_meta, save_tensors
 
 __all__ = [
@@ -25,7 +27,9 @@ __all__ = [
     "Stage",
     "Stages",
     "atomic",
+    "atomic_folder",
     "canonical",
+    "check_writable",
     "hash_json",
     "hash_tensors",
     "load_tensors",

@@ -10,7 +10,8 @@ from pathlib import Path
 from torch import Tensor
 
 from excise.errors import BadFile, ResourceError
-from excise.store.files import Json, canonical, hash_json, sweep
+from excise.store.files import Json, canonical, hash_json
+from excise.store.temporary import sweep
 from excise.store.tensors import Artefact, load_tensors, save_tensors
 
 

@@ -7,50 +7,110 @@ import errno
 import hashlib
 import json
 import os
-import secrets
 import shutil
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn, TypeAlias
 
 from excise.errors import BadFile, ResourceError
+from excise.store.temporary import beside, remove, sweep
 
 Json: TypeAlias = "Mapping[str, Json] | Sequence[Json] | str | int | float | bool | None"
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
-_TEMPORARY = ".excise-tmp"
 
 
 @contextmanager
 def atomic(path: Path | str) -> Iterator[Path]:
-    """Give a temporary path beside `path` to write to; it becomes `path` when the block ends well.
+    """Give a temporary path to write to; it becomes `path` when the block ends well.
 
     Missing folders are made. After any exception, a KeyboardInterrupt too, `path` is as it was and
-    the temporary file is gone; after SIGKILL a hidden ``.NAME.*.excise-tmp`` may stay, which no
-    reader looks at and `sweep` removes.
+    the temporary file is gone; after SIGKILL a hidden folder may stay (see `temporary`), which no
+    reader looks at and which the next write of the same path removes. The file has the permissions
+    of an ordinary new one.
 
     Raises:
         ResourceError: the disk is full, or the folder cannot be written to.
         BadFile: `path` is a folder, or lies below something that is a file.
     """
     goal = Path(os.path.realpath(path))  # a link stays a link: its target is replaced
-    temporary = goal.with_name(f".{goal.name[:80]}.{secrets.token_hex(6)}{_TEMPORARY}")
-    try:
-        goal.parent.mkdir(parents=True, exist_ok=True)
+    with _beside(goal, Path(path)) as folder:
         if goal.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        yield temporary
-        _flush(temporary)
-        os.replace(temporary, goal)  # noqa: PTH105  (the atomic call, by its well-known name)
+        made = folder / goal.name
+        yield made
+        _ordinary(folder)
+        _flush(made)
+        os.replace(made, goal)  # noqa: PTH105  (the atomic call, by its well-known name)
         _flush_folder(goal.parent)
+
+
+@contextmanager
+def atomic_folder(path: Path | str) -> Iterator[Path]:
+    """As `atomic`, for a whole folder, which must be new or empty.
+
+    Raises:
+        BadFile: there is something at `path`. ResourceError: as `atomic`.
+    """
+    goal = Path(os.path.realpath(path))
+    with _beside(goal, Path(path)) as folder:
+        if goal.exists() and (not goal.is_dir() or any(goal.iterdir())):
+            raise BadFile(f"expected a new or empty folder to write to, got {path}; name another")
+        made = folder / goal.name
+        made.mkdir()
+        yield made
+        _ordinary(made)
+        os.replace(made, goal)  # noqa: PTH105
+        _flush_folder(goal.parent)
+
+
+def check_writable(path: Path | str) -> None:
+    """Find out now, and not after an hour of work, whether a file can be written at `path`.
+
+    Nothing is made. Raises BadFile if not, whatever the reason: another place has to be named.
+    """
+    goal = Path(os.path.realpath(path))
+    try:
+        if goal.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        there = next(folder for folder in goal.parents if folder.exists())
+        trial = beside(there / goal.name)
+        trial.mkdir()
+        trial.rmdir()
     except OSError as error:
-        explain(error, goal)
+        raise BadFile(
+            f"expected a path that can be written to, got {path} ({error.strerror}); choose "
+            "another with --out"
+        ) from error
+
+
+@contextmanager
+def _beside(goal: Path, said: Path) -> Iterator[Path]:
+    """A temporary folder beside `goal`, which the user calls `said`; the system's refusals told."""
+    folder = beside(goal)
+    try:
+        goal.parent.mkdir(parents=True, exist_ok=True)
+        sweep(goal.parent, goal.name)
+        folder.mkdir()
+        yield folder
+    except OSError as error:
+        explain(error, said)
     finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+        remove(folder)
+
+
+def _ordinary(folder: Path) -> None:
+    """Give all files in a folder of ours the permissions of ordinary new ones.
+
+    Some libraries write files that only their owner may read. What the user wants of new files is
+    seen in the folder, which the system made so.
+    """
+    mode = folder.stat().st_mode & 0o666
+    for path in folder.rglob("*"):
+        if path.is_file() and not path.is_symlink() and path.stat().st_mode & 0o777 != mode:
+            path.chmod(mode)
 
 
 def write_bytes(path: Path | str, data: bytes) -> None:
@@ -119,17 +179,6 @@ def sha256_file(path: Path | str) -> str:
         explain_reading(error, Path(path))
 
 
-def sweep(folder: Path, older_than: float = 86400.0) -> None:
-    """Remove temporary files that a killed process left in `folder`, `older_than` seconds old.
-
-    The age keeps the files of processes that are still writing.
-    """
-    for path in folder.glob(f".*{_TEMPORARY}"):
-        with contextlib.suppress(OSError):
-            if time.time() - path.stat().st_mtime > older_than:
-                path.unlink()
-
-
 def explain(error: OSError, path: Path) -> NoReturn:
     """Raise what an `OSError` met in writing `path` means to a user."""
     if error.errno in _FULL:
@@ -142,13 +191,13 @@ def explain(error: OSError, path: Path) -> NoReturn:
             f"not allowed to write {path} ({error.strerror}); change the folder's permissions, or "
             "choose another place with --out"
         ) from error
-    if error.errno in {errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG}:
+    if error.errno in {errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOENT, errno.ENAMETOOLONG}:
         raise BadFile(
             f"expected a path that a file can be written to, got {path} ({error.strerror}); "
             "choose another with --out"
         ) from error
     raise ResourceError(
-        f"could not write {path} ({error}); try another place with --out"
+        f"could not write {path} ({error.strerror or error}); try another place with --out"
     ) from error
 
 

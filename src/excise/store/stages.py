@@ -11,7 +11,8 @@ from torch import Tensor
 
 from excise import __version__
 from excise.errors import BadFile
-from excise.store.files import Json, canonical, hash_json, sweep
+from excise.store.files import Json, canonical, hash_json
+from excise.store.temporary import sweep
 from excise.store.tensors import Artefact, load_tensors, save_tensors
 
 
@@ -42,7 +43,10 @@ class Stage:
 
     def load(self) -> Artefact | None:
         """The finished artefact, or None if the stage is still to be done."""
-        return _read(self.path, self._key)
+        done = _read(self.path, self._key)
+        if done is not None:
+            self._part.unlink(missing_ok=True)  # a kill may have come between the two
+        return done
 
     def resume(self) -> Artefact | None:
         """The last checkpoint of an unfinished stage, or None."""
@@ -67,7 +71,6 @@ class Stage:
     def finish(self, tensors: Mapping[str, Tensor] | None = None, record: Json = None) -> Artefact:
         """Save the stage's result and drop its checkpoint; the result as it will be read back."""
         _write(self.path, self._key, tensors or {}, record)
-        self._part.unlink(missing_ok=True)
         done = self.load()
         if done is None:
             raise BadFile(f"{self.path} was changed while it was written; run again")

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -74,10 +74,7 @@ def save_tensors(path: Path | str, tensors: Mapping[str, Tensor], meta: Json = N
         try:
             save_file(ready, temporary, metadata={_META: text})
         except SafetensorError as error:
-            # The library turns the system's refusal into text; turn it back.
-            found = re.search(r"os error (\d+)", str(error))
-            code = int(found[1]) if found else errno.EIO
-            explain(OSError(code, str(error)), Path(path))
+            explain_library(error, Path(path))
 
 
 def load_tensors(path: Path | str, device: str = "cpu") -> tuple[dict[str, Tensor], Any]:
@@ -113,6 +110,13 @@ def hash_tensors(tensors: Mapping[str, Tensor]) -> str:
         total.update(head.encode("ascii"))
         total.update(tensor.reshape(-1).view(torch.uint8).numpy().data)  # (bytes,)
     return total.hexdigest()
+
+
+def explain_library(error: SafetensorError, path: Path) -> NoReturn:
+    """Raise what an error of the safetensors library, met in writing `path`, means to a user."""
+    # The library turns the system's refusal into text; turn it back.
+    found = re.search(r"os error (\d+)", str(error))
+    explain(OSError(int(found[1]) if found else errno.EIO, str(error)), path)
 
 
 def _open(path: Path, device: str) -> Any:
