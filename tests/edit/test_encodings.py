@@ -9,6 +9,7 @@ from torch import Tensor
 
 from excise.edit import Dense, LowRank, Sparse
 from excise.edit.encodings import Decoded, added, decode, own, smallest
+from excise.errors import UserError
 from excise.rng import generator
 
 SHAPE = (6, 5, 2)
@@ -68,6 +69,11 @@ def test_low_ranks_add_side_by_side_until_that_is_larger() -> None:
     assert isinstance(total, Dense)
     assert torch.allclose(total.dense(), 16 * a.dense(), atol=1e-4)
     assert torch.allclose(added(a, Dense(a.dense())).dense(), 2 * a.dense(), atol=1e-5)
+
+
+def test_what_is_no_delta_is_refused() -> None:
+    with pytest.raises(UserError, match="expected a delta as a tensor, .* got list"):
+        own([[0.0]])  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("value", [normal(40), normal(4000) * (normal(4000, seed=1) > 2)])

@@ -15,6 +15,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from excise.errors import UserError
+
 FLOATS = (torch.float32, torch.float16)
 """What a delta may be kept in; it is computed with in the first."""
 
@@ -172,7 +174,12 @@ KINDS: tuple[type[Encoded], ...] = (Dense, LowRank, Sparse)
 
 
 def own(value: Tensor | Encoded) -> Encoded:
-    """A delta that nobody else can write to, on the CPU and in float32, not yet the smallest."""
+    """A delta that nobody else can write to, on the CPU and in float32, not yet the smallest.
+
+    Raises UserError for something else.
+    """
+    if isinstance(value, Tensor):
+        return Dense(_copy(value))
     if isinstance(value, Dense):
         return Dense(_copy(value.value))
     if isinstance(value, LowRank):
@@ -180,8 +187,10 @@ def own(value: Tensor | Encoded) -> Encoded:
     if isinstance(value, Sparse):
         index = value.index.detach().to("cpu", copy=True)
         return Sparse(index, _copy(value.value), value.shape)
-    assert isinstance(value, Tensor)
-    return Dense(_copy(value))
+    raise UserError(
+        "expected a delta as a tensor, or as Dense, LowRank or Sparse of tensors, got "
+        f"{type(value).__name__}; make it a tensor of its weight's shape"
+    )
 
 
 def smallest(delta: Encoded) -> Encoded | None:

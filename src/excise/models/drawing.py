@@ -34,9 +34,14 @@ def resolved(request: Request, defaults: Defaults) -> Request:
     return replace(
         request,
         steps=defaults.steps if request.steps is None else request.steps,
-        guidance=defaults.guidance if request.guidance is None else request.guidance,
+        guidance=guidance_of(request, defaults),
         scheduler=defaults.scheduler if request.scheduler is None else request.scheduler,
     )
+
+
+def guidance_of(request: Request, defaults: Defaults) -> float:
+    """The request's guidance, or the model's own."""
+    return defaults.guidance if request.guidance is None else request.guidance
 
 
 def batch_size(height: int, width: int) -> int:
@@ -129,9 +134,8 @@ def _draw(
         if start.mask is not None:
             mask = _pick(start.mask, rows).to(eps)
             keep = (x0, eps, F.interpolate(mask, eps.shape[-2:], mode="area"))
-    assert request.guidance is not None  # resolved
     walk = Walk(
-        guidance=request.guidance,
+        guidance=guidance_of(request, model.defaults),
         terms=terms,
         first=first,
         stop=stop,
@@ -146,10 +150,11 @@ def _first(start: Start | None, schedule: Schedule) -> int:
 
 
 def _start_latents(model: DiffusionModel, start: Start, rows: list[int]) -> Tensor:
+    if start.pictures is not None:
+        return model.encode_pictures(_pick(start.pictures, rows))
     if start.latents is not None:
         return _pick(start.latents, rows).to(model.device, torch.float32)
-    assert start.pictures is not None  # by Start
-    return model.encode_pictures(_pick(start.pictures, rows))
+    raise UserError("expected a start with either latents or pictures, got neither")
 
 
 def _pick(value: Tensor, rows: list[int]) -> Tensor:

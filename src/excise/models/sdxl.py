@@ -36,12 +36,13 @@ class StableDiffusionXL(StableDiffusion):
 
         ``hidden`` (n, L, d1 + d2), ``pooled`` (n, p), ``time_ids`` (n, 6).
         """
-        hidden, pooled = [], None
+        hidden: list[Tensor] = []
+        heads: list[Tensor] = []
         for name, encoder in self.encoding.encoders.items():
             out = encoder.run(cuts[name], injections[name], output_hidden_states=True)
             hidden.append(out.hidden_states[-2].to(self.device, self.dtype))
-            pooled = out[0]  # text_embeds, of the last encoder
-        assert pooled is not None  # a pipeline has at least one encoder
+            heads.append(out[0])
+        pooled = heads[-1]  # text_embeds, which the last encoder has
         joined = torch.cat(hidden, dim=-1)
         ids = self._time_ids(self.picture_size).expand(len(joined), -1)
         return {"hidden": joined, "pooled": pooled.to(joined), "time_ids": ids.to(joined)}
