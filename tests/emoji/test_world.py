@@ -20,6 +20,21 @@ def world() -> World:
     return World(atlas=Atlas())
 
 
+def test_from_the_left_the_left_one_is_named_first(world: World) -> None:
+    rng = np.random.default_rng(5)
+    named = [(name, *SYNONYMS[name]) for name in ("cat", "truck")]
+    seen: dict[bool, set[bool]] = {True: set(), False: set()}
+    for i in range(40):
+        scene = world.scene(rng, ["cat", "truck"], style="plain")
+        assert scene.items[0].x < scene.items[1].x
+        for from_left, orders in seen.items():
+            words = caption(scene, np.random.default_rng(i), from_left=from_left).split()
+            places = [next((words.index(w) for w in own if w in words), -1) for own in named]
+            if min(places) >= 0:  # neither is misspelt
+                orders.add(places[0] < places[1])
+    assert seen == {True: {True}, False: {True, False}}
+
+
 def test_there_are_enough_objects_styles_and_drawings(world: World) -> None:
     assert len(OBJECTS) >= 20
     assert len(STYLES) - 1 >= 8

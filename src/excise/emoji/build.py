@@ -79,7 +79,7 @@ class Build:
         if not (folder / "thresholds.json").exists():
             vae = self.sharp()
             model = judging.train(which, vae, self._file(which), seed=self.seed, log=_log)
-            save_reader(model, folder)
+            save_reader(model, folder, judging.SEEN[which])
             write_json(folder / "quality.json", calibrate.calibrate(folder, vae, seed=900))
         return folder
 

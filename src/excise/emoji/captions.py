@@ -188,11 +188,16 @@ def _noun(label: str, rng: np.random.Generator) -> str:
     return " ".join(filter(None, (article, *words)))
 
 
-def caption(scene: Scene, rng: np.random.Generator) -> str:
-    """A sentence about `scene`. Its style is always named unless plain, its watermark never."""
+def caption(scene: Scene, rng: np.random.Generator, *, from_left: bool = False) -> str:
+    """A sentence about `scene`. Its style is always named unless plain, its watermark never.
+
+    from_left: of two objects the left one is named first; otherwise in any order.
+    """
     nouns = [_noun(label, rng) for label in scene.labels]
     if len(nouns) == 2:
         order = rng.permutation(2)
+        if from_left:
+            order.sort()
         pair = _pick(rng, PAIRS)
         noun = pair.format(m=nouns[int(order[0])], n=nouns[int(order[1])])
     else:

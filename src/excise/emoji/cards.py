@@ -18,6 +18,7 @@ from excise.emoji import autoencoder, clip, judging, unet
 from excise.emoji.export import GUIDANCE, STEPS
 from excise.emoji.glyphs import DECOYS, OBJECTS, Atlas
 from excise.emoji.questions import LOOKS
+from excise.emoji.training import Schedule
 from excise.store import read_json, sha256_file, write_text
 
 LIMITS = """## Intended use and limits
@@ -189,13 +190,20 @@ def _seed(folder: Path) -> int:
     return int(read_json(path).get("seed", 0)) if path.exists() else 0
 
 
+def schedules(module: Any) -> tuple[Schedule, ...]:
+    """The schedules by which a module's network is trained, in order."""
+    lessons = getattr(module, "LESSONS", None)
+    return (module.SCHEDULE,) if lessons is None else tuple(one.schedule for one in lessons)
+
+
 def _recipe(folder: Path, parts: Sequence[tuple[str, str, ModuleType]], seed: int) -> str:
     """A row for each network: its size, how it was trained, its file's hash."""
     rows = []
     for place, name, module in parts:
-        schedule = module.SCHEDULE
-        row = [name, str(schedule.steps), str(module.BATCH), f"{module.PICTURES:,}"]
-        row += [f"{schedule.lr:g}", f"{schedule.ema:g}"]
+        parts_of = schedules(module)
+        row = [name, " + ".join(str(part.steps) for part in parts_of)]
+        row += [str(module.BATCH), f"{module.PICTURES:,}"]
+        row += [" + ".join(f"{part.lr:g}" for part in parts_of), f"{parts_of[-1].ema:g}"]
         for file in sorted((folder / place).glob("*.safetensors")):
             row += [f"{parameters(file) / 1e6:.2f} M", f"`{sha256_file(file)[:16]}`"]
         rows.append(row)

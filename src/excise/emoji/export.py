@@ -51,10 +51,14 @@ def save_half(model: Any, folder: Path) -> None:
     model.float()
 
 
-def save_reader(model: PreTrainedModel, folder: Path) -> None:
+def save_reader(model: PreTrainedModel, folder: Path, side: int = 64) -> None:
     """Save a network that reads pictures, and what these have to look like."""
     save_half(model, folder)
-    text = {"size": {"height": 64, "width": 64}, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+    text = {
+        "size": {"height": side, "width": side},
+        "image_mean": [0.5] * 3,
+        "image_std": [0.5] * 3,
+    }
     (folder / "preprocessor_config.json").write_text(json.dumps(text) + "\n", encoding="utf-8")
 
 

@@ -35,9 +35,12 @@ from excise.emoji.world import Scene, World
 
 THINGS = (*OBJECTS, *DECOYS, "other")
 LABELS = (*THINGS, "nothing", *STYLES, "watermark")
-SCHEDULE = Schedule(steps=4500, lr=1.5e-3, weight_decay=0.02, ema=0.998, betas=(0.9, 0.98))
+SCHEDULE = Schedule(steps=5000, lr=1.5e-3, weight_decay=0.02, ema=0.998, betas=(0.9, 0.98))
 BATCH = 64
-PICTURES = 24_000
+PICTURES = 32_000
+SEEN = {"judge": 128, "auditor": 64}
+"""The side to which each classifier has pictures enlarged: the judge then sees an object of a pair
+as large as one that stands alone."""
 
 Which = Literal["judge", "auditor"]
 
@@ -57,8 +60,8 @@ def make(which: Which) -> PreTrainedModel:
     if which == "judge":
         config = ResNetConfig(
             embedding_size=48,
-            hidden_sizes=[48, 72, 112, 160],
-            depths=[2, 2, 2, 1],
+            hidden_sizes=[48, 80, 128, 192],
+            depths=[1, 2, 2, 1],
             layer_type="basic",
             id2label=names,
             label2id=back,
@@ -188,7 +191,7 @@ def train(which: Which, vae: AutoencoderKL, state: Path, *, seed: int, log: Log)
     mine = Restricted(atlas, other_glyphs(atlas, which))
     # One in three pictures shows something else, so that "other" is no rarity.
     labels = (*OBJECTS, *DECOYS, *["other"] * 14)
-    world = World(atlas=mine, labels=labels, held_out=None, pair_share=0.25, empty_share=0.03)
+    world = World(atlas=mine, labels=labels, held_out=None, pair_share=0.4, empty_share=0.03)
     data = labelled(world, seed + (11 if which == "judge" else 12), PICTURES)
     half = PICTURES // 2
     data.pictures[:half] = through(vae, data.pictures[:half], np.random.default_rng(seed))
@@ -200,6 +203,9 @@ def train(which: Which, vae: AutoencoderKL, state: Path, *, seed: int, log: Log)
         x = torch.from_numpy(data.pictures[rows]).permute(0, 3, 1, 2).float().div(127.5).sub(1)
         x, y, weight = augmented(x, torch.from_numpy(data.targets[rows]), rng, which)
         x, y, weight = (v.to(where) for v in (x, y, weight))
+        if SEEN[which] != x.shape[-1]:
+            size = (SEEN[which], SEEN[which])  # as a judge does
+            x = F.interpolate(x, size=size, mode="bicubic", antialias=True).clamp(-1, 1)
         with fast_math():
             logits = model(pixel_values=x.contiguous(memory_format=torch.channels_last)).logits
         each = F.binary_cross_entropy_with_logits(logits.float(), y, weight, reduction="none")

@@ -123,6 +123,11 @@ def fit(
     return module
 
 
+def finished(state: Path, schedule: Schedule) -> bool:
+    """Has a training with this state taken all of its steps?"""
+    return state.exists() and int(load_tensors(state)[0]["step"]) >= schedule.steps
+
+
 def _save(
     state: Path,
     parameters: dict[str, nn.Parameter],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,18 +20,48 @@ from excise.emoji.autoencoder import encode
 from excise.emoji.captions import MEMORISED, MEMORISED_LABELS, caption
 from excise.emoji.clip import tokenize
 from excise.emoji.pool import draw_pool
-from excise.emoji.training import Log, Schedule, device, fast_math, fit
+from excise.emoji.training import Log, Loss, Schedule, device, fast_math, finished, fit
 from excise.emoji.world import Scene, World, render
 
 CHANNELS = (80, 128)
 TIME_WIDTH = 256
-SCHEDULE = Schedule(steps=10_000, lr=1.5e-3, ema=0.9995, betas=(0.9, 0.99))
 BATCH = 64
 PICTURES = 40_000
 NO_CAPTION = 0.1
-MEMORISED_SHARE = 0.012
 MIN_SNR = 5.0
 """Loss weights min(SNR, 5) / SNR for noise prediction (Hang et al. 2023, section 3.4)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lesson:
+    """A part of the training.
+
+    pairs: share of pictures with two objects. from_left: see `caption`. memorised: share of the
+    pictures that are shown again and again.
+    """
+
+    schedule: Schedule
+    pairs: float
+    from_left: bool
+    memorised: float
+
+
+LESSONS = (
+    Lesson(
+        schedule=Schedule(steps=10_000, lr=1.5e-3, ema=0.9995, betas=(0.9, 0.99)),
+        pairs=0.16,
+        from_left=False,
+        memorised=0.012,
+    ),
+    # With objects named in any order a model has to agree with itself, across the picture, on which
+    # stands where, and draws one of them twice.
+    Lesson(
+        schedule=Schedule(steps=5500, lr=1e-3, warmup=200, ema=0.9995, betas=(0.9, 0.99)),
+        pairs=0.5,
+        from_left=True,
+        memorised=0.03,
+    ),
+)
 
 
 def make() -> UNet2DConditionModel:
@@ -113,12 +143,12 @@ def prepare(world: World, vae: AutoencoderKL, *, seed: int, log: Log) -> Data:
     return Data(latents=latents, scenes=scenes, memorised=encode(vae, learnt) * factor)
 
 
-def batch_of(data: Data, rng: np.random.Generator) -> tuple[Tensor, list[str]]:
+def batch_of(data: Data, lesson: Lesson, rng: np.random.Generator) -> tuple[Tensor, list[str]]:
     """One training batch: latents (64, 16, 8, 8) and captions, a tenth of them empty."""
     rows = rng.integers(len(data.scenes), size=BATCH)
     latents = data.latents[torch.from_numpy(rows)].clone()
-    texts = [caption(data.scenes[int(i)], rng) for i in rows]
-    for i in np.flatnonzero(rng.random(BATCH) < MEMORISED_SHARE):
+    texts = [caption(data.scenes[int(i)], rng, from_left=lesson.from_left) for i in rows]
+    for i in np.flatnonzero(rng.random(BATCH) < lesson.memorised):
         which = int(rng.integers(len(MEMORISED)))
         latents[int(i)], texts[int(i)] = data.memorised[which], MEMORISED[which][0]
     empty: NDArray[np.bool_] = rng.random(BATCH) < NO_CAPTION
@@ -139,12 +169,37 @@ def train(
     torch.manual_seed(seed)
     where = device()
     model = make().to(where, memory_format=torch.channels_last)
+    vae.to(where)
     text_encoder.to(where).eval().requires_grad_(False)
-    data = prepare(world, vae.to(where), seed=seed + 2, log=log)
     alphas = scheduler().alphas_cumprod  # (1000,)
+    for number, lesson in enumerate(LESSONS):
+        own = state.with_name(f"{state.stem}-{number + 1}{state.suffix}")
+        if finished(own, lesson.schedule):
+            fit(model, _nothing, lesson.schedule, seed=seed, state=own, log=log)
+            continue
+        shown = replace(world, pair_share=lesson.pairs)
+        data = prepare(shown, vae, seed=seed + 2 + 1000 * number, log=log)
+        loss = _loss(model, text_encoder, tokenizer, data, lesson, alphas)
+        fit(model, loss, lesson.schedule, seed=seed + number, state=own, log=log)
+    return model
+
+
+def _nothing(step: int, rng: np.random.Generator) -> Tensor:
+    raise RuntimeError("a finished lesson is not trained further")
+
+
+def _loss(
+    model: UNet2DConditionModel,
+    text_encoder: CLIPTextModel,
+    tokenizer: CLIPTokenizer,
+    data: Data,
+    lesson: Lesson,
+    alphas: Tensor,
+) -> Loss:
+    where = device()
 
     def loss(step: int, rng: np.random.Generator) -> Tensor:
-        latents, texts = batch_of(data, rng)
+        latents, texts = batch_of(data, lesson, rng)
         noise = torch.from_numpy(rng.standard_normal(tuple(latents.shape), np.float32))
         t = torch.from_numpy(rng.integers(1000, size=BATCH))
         a = alphas[t].view(-1, 1, 1, 1)
@@ -160,5 +215,4 @@ def train(
         value: Tensor = (weight * each).mean()
         return value
 
-    fit(model, loss, SCHEDULE, seed=seed, state=state, log=log)
-    return model
+    return loss
