@@ -22,8 +22,8 @@ from transformers import (
     PreTrainedModel,
     ResNetConfig,
     ResNetForImageClassification,
-    ViTConfig,
-    ViTForImageClassification,
+    SwinConfig,
+    SwinForImageClassification,
 )
 
 from excise.emoji.autoencoder import encode
@@ -38,9 +38,8 @@ LABELS = (*THINGS, "nothing", *STYLES, "watermark")
 SCHEDULE = Schedule(steps=5000, lr=1.5e-3, weight_decay=0.02, ema=0.998, betas=(0.9, 0.98))
 BATCH = 64
 PICTURES = 32_000
-SEEN = {"judge": 128, "auditor": 64}
-"""The side to which each classifier has pictures enlarged: the judge then sees an object of a pair
-as large as one that stands alone."""
+SEEN = {"judge": 128, "auditor": 96}
+"""The side to which each classifier has pictures enlarged, since objects of a pair are small."""
 
 Which = Literal["judge", "auditor"]
 
@@ -68,15 +67,15 @@ def make(which: Which) -> PreTrainedModel:
             problem_type="multi_label_classification",
         )
         return ResNetForImageClassification(config)
-    return ViTForImageClassification(
-        ViTConfig(
-            hidden_size=144,
-            num_hidden_layers=5,
-            num_attention_heads=4,
-            intermediate_size=432,
-            image_size=64,
-            patch_size=8,
-            hidden_dropout_prob=0.0,
+    return SwinForImageClassification(
+        SwinConfig(
+            image_size=SEEN[which],
+            patch_size=4,
+            embed_dim=40,
+            depths=[2, 4, 2],
+            num_heads=[2, 4, 8],
+            window_size=6,
+            drop_path_rate=0.0,
             id2label=names,
             label2id=back,
             problem_type="multi_label_classification",
