@@ -9,6 +9,7 @@ import torch
 from excise.emoji.glyphs import DECOYS, OBJECTS, Atlas
 from excise.emoji.judging import (
     LABELS,
+    SEEN,
     THINGS,
     Restricted,
     Which,
@@ -111,5 +112,5 @@ def test_a_restricted_atlas_has_only_these_others() -> None:
 def test_networks_have_one_answer_a_label(which: Which) -> None:
     model = make(which).eval()
     with torch.no_grad():
-        assert model(pixel_values=torch.zeros(2, 3, 64, 64)).logits.shape == (2, len(LABELS))
+        assert model(pixel_values=torch.zeros(2, 3, SEEN[which], SEEN[which])).logits.shape == (2, len(LABELS))
     assert [model.config.id2label[i] for i in range(len(LABELS))] == list(LABELS)
