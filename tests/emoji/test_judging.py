@@ -110,7 +110,7 @@ def test_a_restricted_atlas_has_only_these_others() -> None:
 
 @pytest.mark.parametrize("which", ["judge", "auditor"])
 def test_networks_have_one_answer_a_label(which: Which) -> None:
-    model = make(which).eval()
+    model, blank = make(which).eval(), torch.zeros(2, 3, SEEN[which], SEEN[which])
     with torch.no_grad():
-        assert model(pixel_values=torch.zeros(2, 3, SEEN[which], SEEN[which])).logits.shape == (2, len(LABELS))
+        assert model(pixel_values=blank).logits.shape == (2, len(LABELS))
     assert [model.config.id2label[i] for i in range(len(LABELS))] == list(LABELS)
