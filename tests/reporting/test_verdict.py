@@ -41,7 +41,7 @@ def excess(value: float, upper: float) -> Excess:
     ("changes", "status", "said"),
     [
         ({"rates": plain(edit=24)}, "present", "still appears: 24 of 240"),
-        ({"rates": plain(edit=4)}, "undecided", "4 of 240"),
+        ({"rates": plain(edit=4)}, "undecided", "was seen in 4 of 240"),
         ({"rates": ()}, "unmeasured", "Nobody looked"),
         ({"attacks": (), "excess": None}, "untested", "no longer appears"),
         ({"excess": excess(0.2, 0.3)}, "returns", "no longer"),

@@ -70,7 +70,7 @@ def _table(record: Record, found: Figures) -> Table:
     if attack and rung:
         rows.append(("seen under attack", found.searched, f"{attack.label}, {rung.label}"))
         if attack.decoys:
-            rows.append(("same attack, things never shown", attack.decoys.floors, "decoy floor"))
+            rows.append(("decoys under attack", attack.decoys.floors, "decoy floor"))
     if kept:
         near = f"at least {percent(limits.neighbours)}"
         worst = f" ({kept.worst_label})" if kept.worst_label else ""

@@ -84,6 +84,10 @@ def verdict(record: Record) -> Verdict:
     elif here.high <= record.criteria.plain:
         gone = "no longer appears" if edited else "does not appear"
         headline = f"{capital(name)} {gone}: {_count(here)}."
+    elif here.value <= record.criteria.plain:
+        headline = (
+            f"{capital(name)} was seen in {_count(here)}, which are too few to say that it is gone."
+        )
     else:
         headline = f"{capital(name)} {'still ' if edited else ''}appears: {_count(here)}."
     if found.kept is not None and status != "infeasible":

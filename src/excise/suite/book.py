@@ -93,13 +93,19 @@ class Book:
         return key
 
     def estimates(self, what: str, found: Mapping[str, Interval]) -> dict[str, Estimate]:
-        """Figures by arm; what is not finite goes to `odd` instead."""
+        """Figures by arm; what is not finite goes to `odd` instead.
+
+        Bounds that are one number come from a single cluster, or from values that are all the
+        same: they say nothing, and are left out.
+        """
         kept = {}
         for arm, figure in found.items():
-            if all(isfinite(x) for x in (figure.value, figure.low, figure.high)):
-                kept[arm] = Estimate.within(figure)
-            else:
+            if not all(isfinite(x) for x in (figure.value, figure.low, figure.high)):
                 self.odd.append(f"{what}, {arm}")
+            elif figure.low == figure.high:
+                kept[arm] = Estimate(value=figure.value)
+            else:
+                kept[arm] = Estimate.within(figure)
         return kept
 
     @property

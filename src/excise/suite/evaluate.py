@@ -160,6 +160,7 @@ def _searched(bench: Bench, book: Book) -> _Searched:
     again = {key: replayed(bench, bench.arms[key], one) for key, one in ladder.counted.items()}
     first = next(iter(ladder.counted.values()))
     texts = [text for text in first.prompts for _ in first.score_seeds]
+    asked = [one.prompts[0].text if one.prompts else "no words" for one in first.chosen_requests]
     key = f"concept_inversion/{key_of(ladder.headline)}"
     pictures = gallery.attack_pictures(
         bench,
@@ -171,7 +172,7 @@ def _searched(bench: Bench, book: Book) -> _Searched:
             arm: (one.chosen_values >= one.threshold).reshape(-1)
             for arm, one in ladder.counted.items()
         },
-        texts,
+        [text for text in asked for _ in first.score_seeds],
         next(iter(again.values()))[2],
     )
     agreed = agreement.attacked_agreement(

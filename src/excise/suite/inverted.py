@@ -87,7 +87,7 @@ def _row(
 ) -> Inverted:
     each = bench.sizes.embedding
     part = slice(number * each, (number + 1) * each)
-    texts, seeds = [f"“{found.settings['template']}”"] * each, _seeds(bench)
+    texts, seeds = [str(found.settings["template"])] * each, _seeds(bench)
     rates: dict[str, Rate] = {}
     shown: dict[str, Sequence[bool]] = {}
     for key, one in made.items():

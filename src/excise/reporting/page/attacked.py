@@ -61,8 +61,7 @@ def attacks(record: Record, uris: Uris, series: Sequence[Series]) -> Section | N
 def _about(attack: AttackResult) -> str:
     said = [attack.definition, attack.paper and f"After {attack.paper}."]
     if attack.confirmatory is False:
-        said.append("This attack cannot tell recovery from injection at this budget, and does "
-                    "not count.")  # fmt: skip
+        said.append("It cannot tell recovery from injection at this budget.")
     return " ".join(part for part in [*said, attack.note] if part)
 
 
@@ -105,7 +104,7 @@ def _attack(
     if group is not None:
         shown = strip(group, uris, series, title="What it drew", note=group.title)
         parts += [shown] if shown else []
-    if attack.best_of:
+    if any(len(one.restarts) > 1 for one in attack.best_of.values()):
         parts.append(_best_of(attack, series))
     parts += floors(attack, record, series)
     parts += delta_loss(attack, record, series)

@@ -129,7 +129,7 @@ def _kinds(found: Inversions) -> list[Part]:
         "Chance that the next input is of a new kind": ""
         if found.singletons is None
         else percent(found.singletons),
-        "If all of them are stopped, another one gets through at most": ""
+        "If all of them are stopped, the next independent one gets through at most": ""
         if found.survival is None
         else percent(found.survival),
     }
