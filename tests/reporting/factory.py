@@ -314,7 +314,7 @@ def record(**changes: Any) -> Report:
         "seeds": {"find": tuple(range(8)), "choose": tuple(range(100, 108)),
                "select": tuple(range(200, 208)), "score": tuple(range(1000, 1240))},
         "versions": {"excise": "0.1.0", "torch": "2.13.0", "diffusers": "0.42.0"},
-        "machine": {"device": "cpu", "dtype": "float32", "threads": 2},
+        "machine": {"device": "cpu", "precision": "float32", "threads": 2},
         "judges": (
             JudgeFacts(name="judge", role="judge", thresholds={"cat": 0.5},
                        false_alarms=Rate.of(3, 900)),

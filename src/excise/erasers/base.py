@@ -203,4 +203,5 @@ class Eraser(Method):
             "seed": seed,
             "model": model.fingerprint(),
             "edits": list(model.edits),
+            "precision": model.precision,
         }

@@ -39,7 +39,7 @@ from excise.types import (
 class DiffusionModel(Editable):
     """A pipeline of diffusers behind the seam. It never changes it for good.
 
-    autocast: run the denoiser in bfloat16 where PyTorch thinks it safe.
+    autocast: run denoiser and decoder in bfloat16 where PyTorch thinks it safe.
     """
 
     family: ClassVar[str]
@@ -96,6 +96,12 @@ class DiffusionModel(Editable):
         return cond
 
     # The model as it stands.
+
+    @property
+    def precision(self) -> str:
+        """What the denoiser is evaluated in: its type, or ``bfloat16 over float32`` weights."""
+        kept = str(self.dtype).removeprefix("torch.")
+        return f"bfloat16 over {kept}" if self.autocast else kept
 
     @property
     def encoders(self) -> dict[str, int]:
@@ -272,7 +278,7 @@ class DiffusionModel(Editable):
 
     def decode(self, latents: Tensor) -> Tensor:
         """Pictures (n, 3, h, w) in [0, 1], in float32, of latents."""
-        return vae.decode(self.pipeline.vae, latents)
+        return vae.decode(self.pipeline.vae, latents, autocast=self.autocast)
 
     def attention(
         self, x: Tensor, u: Level, cond: Condition, layers: Selector = "*"

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
-from excise.errors import BadFile, ExciseError, Unsupported, UserError, unknown
+from excise.errors import BadConcept, BadFile, ExciseError, Unsupported, UserError, unknown
 from excise.models.base import DiffusionModel
 from excise.models.drawing import Defaults
 from excise.models.files import check_complete, single_file_class
+from excise.models.precision import fast_bfloat16
 from excise.models.quiet import quietly
 from excise.models.sd3 import StableDiffusion3
 from excise.models.sdxl import StableDiffusionXL
@@ -46,14 +48,15 @@ def load(
     device: str | torch.device | None = None,
     dtype: torch.dtype | None = None,
     config: str | Path | None = None,
-    autocast: bool = False,
+    autocast: bool | None = None,
 ) -> DiffusionModel:
     """A model behind the seam.
 
     source: the name of an embedded model, a folder in the diffusers layout, a ``.safetensors``
         file, an id on the hub, or a pipeline, which is used as it is and never changed for good.
     device: left out, a CUDA device if there is one, else the CPU.
-    dtype: left out, float32. autocast: run the denoiser in bfloat16 where that is safe.
+    dtype: left out, float32. autocast: run denoiser and decoder in bfloat16 where that is safe,
+        the weights staying as they are; left out, on processors that are faster at it.
     config: for a single file, a folder with the configurations of its kind; left out, diffusers
         looks for it on the hub.
 
@@ -61,7 +64,7 @@ def load(
     code that comes with a model is run.
     """
     if not isinstance(source, str | os.PathLike):
-        return of_pipeline(source, type(source).__name__, autocast=autocast)
+        return _fast(of_pipeline(source, type(source).__name__), autocast)
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     kind = dtype or torch.float32
     notes: dict[str, Any] = {}
@@ -78,14 +81,22 @@ def load(
             pipeline.to(place)
         except ExciseError:
             raise
-        except (OSError, ValueError, KeyError, ImportError) as error:
-            raise BadFile(f"could not load {source}: {error}") from error
+        except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
+            raise BadFile(
+                f"could not load {source}: {error}; is it complete? copy or download it again"
+            ) from error
     pipeline.set_progress_bar_config(disable=True)
     for component in pipeline.components.values():
         if isinstance(component, torch.nn.Module):
             component.requires_grad_(False).eval()
     name = str(source) if path.is_relative_to(ASSETS) else path.name
-    return of_pipeline(pipeline, name, notes, autocast=autocast)
+    return _fast(of_pipeline(pipeline, name, notes), autocast)
+
+
+def _fast(model: DiffusionModel, autocast: bool | None) -> DiffusionModel:
+    known = fast_bfloat16(model.device, model.dtype)
+    model.autocast = known if autocast is None else autocast
+    return model
 
 
 def of_pipeline(
@@ -103,14 +114,20 @@ def of_pipeline(
         )
     model = family(pipeline, name, autocast=autocast)
     notes = notes or {}
-    model.defaults = Defaults(
-        steps=int(notes.get("steps", model.defaults.steps)),
-        guidance=float(notes.get("guidance", model.defaults.guidance)),
-        scheduler=str(notes.get("scheduler", model.defaults.scheduler)),
-    )
+    try:
+        model.defaults = Defaults(
+            steps=int(notes.get("steps", model.defaults.steps)),
+            guidance=float(notes.get("guidance", model.defaults.guidance)),
+            scheduler=str(notes.get("scheduler", model.defaults.scheduler)),
+        )
+        model.known = tuple(_concept(row) for row in notes.get("concepts", ()))
+    except (KeyError, TypeError, ValueError, AttributeError, BadConcept) as error:
+        raise BadFile(
+            f"expected numbers and concepts in the {NOTES} of {name!r}, got something else "
+            f"({error!r}); mend or remove that file"
+        ) from error
     model.weighting = str(notes.get("weighting", "uniform"))
     model.notes = dict(notes)
-    model.known = tuple(_concept(row) for row in notes.get("concepts", ()))
     return model
 
 
@@ -154,7 +171,9 @@ def _folder_of(source: str) -> Path | None:
 def _refuse_pickled(path: Path) -> None:
     files = [path]
     if path.is_dir():
-        files = [file for file in path.rglob("*") if file.suffix in (".safetensors", *PICKLED)]
+        # No deeper, where nothing is read from: somebody may name the folder of all that is theirs.
+        found = [*path.glob("*"), *path.glob("*/*")]
+        files = [file for file in found if file.suffix in (".safetensors", *PICKLED)]
         safe = {file.parent for file in files if file.suffix == ".safetensors"}
         files = [file for file in files if file.parent not in safe]
     for file in files:

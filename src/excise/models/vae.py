@@ -26,9 +26,14 @@ def encode(vae: Any, pictures: Tensor) -> Tensor:
         return (torch.cat(means) - shift) * scale
 
 
-def decode(vae: Any, latents: Tensor) -> Tensor:
-    """Pictures (n, 3, h, w) in [0, 1], in float32. Gradients flow where the latents take them."""
-    with torch.set_grad_enabled(torch.is_grad_enabled() and latents.requires_grad), _safe(vae):
+def decode(vae: Any, latents: Tensor, *, autocast: bool = False) -> Tensor:
+    """Pictures (n, 3, h, w) in [0, 1], in float32. Gradients flow where the latents take them.
+
+    autocast: in bfloat16 where PyTorch thinks it safe.
+    """
+    fast = torch.autocast(latents.device.type, torch.bfloat16, enabled=autocast)
+    grads = torch.set_grad_enabled(torch.is_grad_enabled() and latents.requires_grad)
+    with grads, _safe(vae), fast:
         weight = next(vae.parameters())
         shift, scale = _affine(vae)
         out = vae.decode((latents.float() / scale + shift).to(weight), return_dict=False)[0]

@@ -45,7 +45,7 @@ class Arm:
         """What its pictures depend on, as JSON values; not what it is called."""
         return {
             "weights": self.model.fingerprint(),
-            "dtype": str(self.model.dtype),
+            "precision": self.model.precision,
             "edits": list(self.model.edits),
             "edit": None if self.edit is None else self.edit.digest,
         }

@@ -74,7 +74,7 @@ def machine(bench: Bench) -> dict[str, Any]:
     """What it ran on."""
     return {
         "device": str(bench.plain.device),
-        "dtype": str(bench.plain.dtype).removeprefix("torch."),
+        "precision": bench.plain.precision,
         "threads": torch.get_num_threads(),
         "system": platform.system(),
         "processor": platform.machine(),

@@ -108,6 +108,10 @@ class TextToImage(Protocol):
         """The floating-point type of the denoiser."""
 
     @property
+    def precision(self) -> str:
+        """What the denoiser is evaluated in: its type, or ``bfloat16 over float32`` weights."""
+
+    @property
     def encoders(self) -> Mapping[str, int]:
         """The text encoders in order, each with the width of its token embedding."""
 
