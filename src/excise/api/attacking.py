@@ -11,12 +11,15 @@ from typing import Any
 from excise import registry
 from excise.api.concepts import ConceptSource
 from excise.api.evaluating import arms_of, concept_for
-from excise.api.judging import JudgeSource, judges_for
+from excise.api.judging import JudgeSource, judges_for, tried
 from excise.api.loading import EditSource, Source, load
 from excise.attacks.base import Attack, AttackResult, run_attack
 from excise.attacks.concept_inversion import ConceptInversion
+from excise.edit.file import SUFFIX
+from excise.errors import BadFile
 from excise.progress import SILENT, Progress
 from excise.settings import build, recipe
+from excise.store import check_writable
 from excise.suite.bench import Bench
 from excise.suite.ladder import attacked, prompts_of, seeds_of
 from excise.suite.sizes import Budget, sizes_of
@@ -47,13 +50,14 @@ def attack(
     Raises:
         UnknownName, BadSetting, MissingJudge, BadConcept: as they say.
     """
+    goal = None if out is None else attack_file(out)
     model = load(model)
     target = concept_for(model, edit, concept)
     arms = {arm.key: arm for arm in arms_of(model, edit, target, base=base, oracle=None)}
     bench = Bench(
         arms=arms,
         concept=target,
-        judge=judges_for(model, (target,), judge).first,
+        judge=tried(judges_for(model, (target,), judge).first, model, (target,)),
         sizes=sizes_of(budget),
         seed=seed,
         progress=progress,
@@ -81,9 +85,21 @@ def attack(
             seed=seed,
             progress=progress,
         )
-    if out is not None:
-        found.save(Path(out))
+    if goal is not None:
+        found.save(goal)
     return found
+
+
+def attack_file(out: str | os.PathLike[str]) -> Path:
+    """Where the result goes. Raises BadFile."""
+    goal = Path(out)
+    if goal.suffix != SUFFIX:
+        raise BadFile(
+            f"expected a name that ends in {SUFFIX} for what an attack finds, got "
+            f"{os.fspath(out)!r}; write, say, --out found{SUFFIX}"
+        )
+    check_writable(goal)
+    return goal
 
 
 def _plain(settings: Mapping[str, object] | None) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from excise.api.reading import check_read
 from excise.errors import BadConcept, BadFile, UnknownName, suggest, unknown
 from excise.primitives.prompts import completed
 from excise.types import Concept, TextToImage
@@ -32,13 +33,20 @@ def concept_of(model: TextToImage, source: ConceptSource) -> Concept:
         lists what it knows the word must be in the list.
 
     Raises:
-        UnknownName: the model does not know the word. BadConcept, BadFile: as `read_concept`.
+        UnknownName: the model does not know the word. UserError: it does not read a name to its
+            end. BadConcept, BadFile: as `read_concept`.
     """
+    found = completed(model, _concept(model, source))
+    check_read(model, (*found.names, *found.held_back), "names of a concept")
+    return found
+
+
+def _concept(model: TextToImage, source: ConceptSource) -> Concept:
     if isinstance(source, Concept):
-        return completed(model, source)
+        return source
     text = os.fspath(source)
     if text.endswith(".toml"):
-        return completed(model, read_concept(Path(text), model.picture_size))
+        return read_concept(Path(text), model.picture_size)
     if not isinstance(source, str):
         raise BadFile(f"expected the path of a concept.toml, got {text!r}")
     names = [row.name for row in model.known]
@@ -50,7 +58,7 @@ def concept_of(model: TextToImage, source: ConceptSource) -> Concept:
                 f"word for {owner!r}; say {owner!r}"
             )
         raise unknown("concept", text, names)
-    return completed(model, Concept(text))
+    return Concept(text)
 
 
 def concepts_of(

@@ -9,7 +9,7 @@ from typing import Any
 
 from excise import registry
 from excise.api.concepts import ConceptSource, concepts_of
-from excise.api.judging import JudgeSource, judges_for
+from excise.api.judging import JudgeSource, judges_for, tried
 from excise.api.loading import Source, keep_history, load
 from excise.edit import Edit
 from excise.edit.file import SUFFIX, record_folder
@@ -18,7 +18,7 @@ from excise.errors import BadFile, BadSetting, Infeasible, MissingJudge
 from excise.method import Budget
 from excise.progress import SILENT, Progress
 from excise.settings import build, recipe
-from excise.store import Stages
+from excise.store import Stages, check_writable
 from excise.suite.history import History
 from excise.types import Concept, Judge, TextToImage
 
@@ -101,6 +101,12 @@ def eraser_of(
         )
     ready: Eraser = cls.fitted(model).at(budget)
     made: Eraser = build(cls, {**recipe(ready), **given})
+    wanted = getattr(made, "strength", None)
+    if wanted is not None and not wanted > 0:
+        raise BadSetting(
+            f"expected a strength > 0, got {wanted:g}, which would not erase; say, for example, "
+            "--strength 1.75"
+        )
     return made
 
 
@@ -114,7 +120,8 @@ def _judge(
     if judge is None and not needs:
         return None
     try:
-        return judges_for(model, concepts, judge).first
+        found = judges_for(model, concepts, judge).first
+        return tried(found, model, concepts)
     except MissingJudge:
         if needs:
             raise
@@ -130,6 +137,7 @@ def _goal(out: str | os.PathLike[str] | None) -> Path | None:
             f"expected a name that ends in {SUFFIX} for an edit, got {os.fspath(out)!r}; write, "
             "say, --out no-cat.safetensors"
         )
+    check_writable(goal)
     return goal
 
 

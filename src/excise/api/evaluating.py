@@ -15,7 +15,7 @@ from excise.errors import BadConcept
 from excise.models.load import ASSETS, NOTES, embedded
 from excise.progress import SILENT, Progress
 from excise.reporting import Report
-from excise.store import Cache, Stages, read_json
+from excise.store import Cache, Stages, check_writable, read_json
 from excise.suite import Arm, Budget, Plan, plan
 from excise.suite import evaluate as run
 from excise.suite.plan import measure
@@ -51,6 +51,8 @@ def evaluate(
     Raises:
         MissingJudge, WrongBase, UnknownName, BadFile, BadConcept: as they say.
     """
+    if out is not None:
+        check_writable(Path(out) / "report.html")
     model = load(model)
     target = concept_for(model, edit, concept)
     judges = judges_for(model, (target,), judge)

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from excise.errors import BadFile, MissingJudge
 from excise.judges.classifier import Classifier
 from excise.judges.witness import BANK, Witness
@@ -67,6 +69,20 @@ def judges_for(
         f"expected a judge that can see {', '.join(repr(c.name) for c in concepts)} in a picture, "
         f"but {model.name!r} brings none and no CLIP is in the cache; {WAYS}"
     )
+
+
+def tried(judge: Judge, model: TextToImage, concepts: Sequence[Concept]) -> Judge:
+    """The judge, after it was asked about a grey picture.
+
+    So what is wrong with it is said now, and not after an hour of work.
+
+    Raises:
+        BadFile: its folder is not complete. UnknownName: it does not know a concept.
+    """
+    grey = torch.full((1, 3, *model.picture_size), 128, dtype=torch.uint8)
+    for concept in concepts:
+        judge.score(grey, concept)
+    return judge
 
 
 def _from_folder(folder: Path, model: TextToImage, concepts: Sequence[Concept]) -> Judge:

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from excise.api.loading import EditSource, Source, edit_of, load
+from excise.api.reading import check_read
 from excise.edit import Edit
 from excise.errors import BadFile, UserError
 from excise.models.load import embedded
 from excise.reporting import Report
 from excise.reporting.images import sheet
-from excise.store import write_bytes
+from excise.store import check_writable, write_bytes
 from excise.types import Prompt, Request, Samples
 
 
@@ -33,8 +34,13 @@ def generate(
 
     prompts: one a picture, or one for all. seeds: one a picture; left out, 0, 1, 2, ...
     out: a ``.png`` for one sheet of all pictures, or a folder for a file each.
+
+    Raises:
+        UserError: a prompt that the model does not read to its end. BadFile: no such edit, or a
+            place that cannot be written to. WrongBase: an edit of another model.
     """
     texts = Prompt.of(prompts)
+    goal = None if out is None else _goal(Path(out))
     request = Request(
         prompts=texts,
         seeds=tuple(range(len(texts)) if seeds is None else seeds),
@@ -43,18 +49,27 @@ def generate(
         guidance=guidance,
     )
     live = load(model)
+    check_read(live, (*texts, *(request.negative or ())), "prompts")
     with ExitStack() as stack:
         if edit is not None:
             stack.enter_context(edit_of(edit).applied(live))
         samples = live.generate(request)
-    if out is not None:
-        pictures, goal = samples.uint8().cpu(), Path(out)
+    if goal is not None:
+        pictures = samples.uint8().cpu()
         if goal.suffix == ".png":
             write_bytes(goal, sheet(pictures, 8))
         else:
             for i, seed in enumerate(request.seeds):
                 write_bytes(goal / f"{i:03d}-seed-{seed}.png", sheet(pictures[i : i + 1], 1))
     return samples
+
+
+def _goal(goal: Path) -> Path:
+    """A file or a folder to draw to. Raises BadFile."""
+    if goal.suffix.lower() in (".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"):
+        raise BadFile(f"expected a folder, or a name that ends in .png, got {goal}; name one")
+    check_writable(goal if goal.suffix == ".png" else goal / "000.png")
+    return goal
 
 
 def apply(

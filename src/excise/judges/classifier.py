@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 
 from excise.errors import BadFile
@@ -48,7 +49,7 @@ class Classifier(Labelled):
             loaded = AutoModelForImageClassification.from_pretrained(
                 self.folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
             )
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, SafetensorError) as error:
             raise BadFile(
                 f"expected an image classifier saved by transformers in {self.folder}, "
                 f"got: {error}; give the folder that holds its config.json"

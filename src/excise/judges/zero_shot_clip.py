@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 
 from excise.errors import BadFile, BadSetting
@@ -93,7 +94,7 @@ class ZeroShotClip(Labelled):
             loaded: Any = CLIPModel.from_pretrained(
                 self.folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
             )
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, SafetensorError) as error:
             raise BadFile(
                 f"expected a CLIP saved by transformers in {self.folder}, got: {error}; give the "
                 "folder that holds its config.json and model.safetensors"

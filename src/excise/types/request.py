@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -106,6 +107,8 @@ class Request:
             raise UserError(f"expected 1 or {n} rows, as many as seeds, got {wrong}")
         if self.steps is not None and self.steps < 1:
             raise UserError(f"expected steps >= 1, got {self.steps}")
+        if self.guidance is not None and not math.isfinite(self.guidance):
+            raise UserError(f"expected a finite guidance, got {self.guidance}")
 
     def __len__(self) -> int:
         return len(self.seeds)

@@ -114,6 +114,8 @@ class Concept:
             value = getattr(self, name)
             if isinstance(value, str):
                 raise BadConcept(f"expected {name} as a tuple of texts, got {value!r}")
+            if not all(isinstance(text, str) and text.strip() for text in value):
+                raise BadConcept(f"expected {name} that are not empty texts, got {tuple(value)!r}")
             object.__setattr__(self, name, tuple(value))
         if not self.templates:
             object.__setattr__(self, "templates", TEMPLATES[self.kind])
