@@ -68,8 +68,33 @@ def test_every_command_and_option_says_what_it_does(name: str) -> None:
         assert described.help, parameter.name
 
 
-def test_mistakes_in_the_command_itself() -> None:
-    assert call("remove").exit_code == 2
-    assert call("erase").exit_code == 2
-    assert call("erase", "cat", "--budget", "huge").exit_code == 2
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("remove", "'remove'"),
+        ("erase", "'CONCEPT'"),
+        ("erase cat --budget huge", "'standard'"),
+        ("erase cat --bogus 1", "--bogus"),
+        ("erase cat --seed -1", "'--seed'"),
+        ("erase cat --strength strong", "'--strength'"),
+        ("generate cat --steps -3", "'--steps'"),
+        ("generate cat -n 0", "'-n'"),
+        ("generate cat --threads 0", "'--threads'"),
+        ("generate cat --dtype int8", "'--dtype'"),
+        ("apply x.safetensors", "'--out'"),
+    ],
+)
+def test_a_mistake_in_the_command_itself_is_one_line(line: str, said: str) -> None:
+    done = call(*line.split())
+    assert done.exit_code == 2
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stderr.startswith("excise: ")
+    assert said in done.stderr
+    assert "--help" in done.stderr
+
+
+def test_what_is_not_a_mistake() -> None:
     assert call("--version").output.strip() == f"excise {excise.__version__}"
+    assert "Usage" in call().output
+    assert call("--help").exit_code == 0

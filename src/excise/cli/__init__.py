@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
 
 def main() -> None:
     """Run ``excise``; what the installed script calls."""
-    from excise.cli.app import run
-
+    try:
+        from excise.cli.app import run
+    except KeyboardInterrupt:  # before anything has begun
+        sys.stderr.write("Stopped.\n")
+        sys.exit(130)
     run()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from excise import __version__
 from excise.cli import listing, making, using
@@ -16,8 +17,41 @@ ABOUT = (
     "Exit codes: 0 done, 2 a mistake in what was asked, 3 no strength does it, 1 anything else."
 )
 
+
+class Program(TyperGroup):
+    """The commands, whose mistakes of usage end as all others do: with one line, and 2."""
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        """Run, and leave with the exit code, unless ``standalone_mode`` is false."""
+        if not options.get("standalone_mode", True):
+            return super().main(*args, **options)
+        options["standalone_mode"] = False  # then mistakes are raised
+        try:
+            code = super().main(*args, **options)
+        except typer.Abort:
+            code = STOPPED
+        except Exception as error:
+            if not hasattr(error, "format_message"):  # by which the parser's own are known
+                raise
+            code = _misused(error)
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _misused(error: Any) -> int:
+    """Say what is wrong with the command line; the exit code."""
+    place = getattr(error, "ctx", None)
+    if type(error).__name__ == "NoArgsIsHelpError":  # nothing was said, so say what could be
+        typer.echo(place.get_help() if place else "", err=True)
+        return int(error.exit_code)
+    said = " ".join(error.format_message().split()).rstrip(".")
+    command = place.command_path if place else "excise"
+    sys.stderr.write(f"excise: {said}; {command} --help says what it takes\n")
+    return int(error.exit_code)
+
+
 app = typer.Typer(
     name="excise",
+    cls=Program,
     help=ABOUT,
     no_args_is_help=True,
     add_completion=False,
@@ -63,4 +97,5 @@ def run() -> None:
     try:
         app()
     except KeyboardInterrupt:  # before a command has begun
+        sys.stderr.write("Stopped.\n")
         sys.exit(STOPPED)

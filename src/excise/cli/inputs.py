@@ -50,7 +50,7 @@ def checked(device: str) -> str:
         raise BadSetting(
             f"expected a device such as cpu, cuda, cuda:1 or mps, got {device!r}"
         ) from error
-    there = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": _metal()}.get(wanted.type, 1)
+    there = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": _metal()}.get(wanted.type, 0)
     if (wanted.index or 0) >= there:
         raise Unsupported(
             f"expected a device of this machine, got {device!r}, of which it has {there}; "

@@ -12,7 +12,7 @@ import typer
 from excise.cli import options as o
 from excise.cli.inputs import Described, concept_of, concepts_of, file_name, load_model
 from excise.cli.session import Session, session
-from excise.errors import Infeasible
+from excise.errors import BadConcept, Infeasible
 from excise.settings import split
 
 if TYPE_CHECKING:
@@ -265,7 +265,10 @@ def _said(
 
 def _target(model: TextToImage, word: str | None, said: Described) -> Concept | str | None:
     if word is None and not said.empty:
-        raise typer.BadParameter("name the concept that --synonym, --images or --kind belong to")
+        raise BadConcept(
+            "expected a concept that --synonym, --neighbour, --images or --kind belong to, got "
+            "none; name it, as in excise attack cat --synonym kitten"
+        )
     return None if word is None else concept_of(model, word, said)
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import threading
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import FrameType
 from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from excise.progress import Progress
 
 STOPPED = 130  # as a shell has it: 128 + SIGINT
+GOES_ON = "Stopped. Finished stages are kept: the same command goes on.\n"
 
 
 @dataclass
@@ -69,7 +73,7 @@ def session(
     """
     if threads is not None:
         os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(threads)
-    with private() as (out, err):
+    with interrupts() as asked, private() as (out, err):
         run = Session(out, err, as_json, quiet, _silent())
         try:
             try:
@@ -79,14 +83,37 @@ def session(
                     yield run
             except BrokenPipeError:
                 raise  # the reader of our output has seen enough
-            except Exception as error:
+            except (Exception, KeyboardInterrupt) as error:
+                if asked or isinstance(error, KeyboardInterrupt):
+                    err.write(GOES_ON)
+                    raise typer.Exit(STOPPED) from None
                 raise typer.Exit(_explain(run, error)) from None
-            except KeyboardInterrupt:
-                err.write("Stopped. Finished stages are kept: the same command goes on.\n")
-                raise typer.Exit(STOPPED) from None
             out.flush()
         except BrokenPipeError:
             raise typer.Exit(1) from None
+
+
+@contextmanager
+def interrupts() -> Iterator[list[int]]:
+    """Remember that Ctrl-C was pressed: the list is not empty then.
+
+    Libraries that are being imported may turn the KeyboardInterrupt into an error of their own.
+    """
+    asked: list[int] = []
+
+    def stop(number: int, _: FrameType | None) -> None:
+        asked.append(number)
+        raise KeyboardInterrupt
+
+    usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    ours = usual and threading.current_thread() is threading.main_thread()
+    if ours:
+        signal.signal(signal.SIGINT, stop)
+    try:
+        yield asked
+    finally:
+        if ours:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _explain(run: Session, error: Exception) -> int:
