@@ -205,7 +205,9 @@ def _line(inner: _Stage, now: float, path: str) -> str:
 
 
 def _plural(unit: str) -> str:
-    return unit if unit.endswith("s") else unit + "s"
+    if unit.endswith("s"):
+        return unit
+    return unit + ("es" if unit.endswith(("ch", "sh", "x")) else "s")
 
 
 def _clock_text(seconds: float) -> str:
