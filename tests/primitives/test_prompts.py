@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -51,6 +52,16 @@ def test_a_style_is_about_objects_that_stay(emoji: Any) -> None:
     objects = {r.name for r in emoji.known if r.kind == "object"}
     one = prompts.naming(emoji, sketch, ("sketch",))
     assert len({name for p in one for name in objects & set(p.text.split())}) == 10
+
+
+def test_pictures_of_a_style_are_about_every_object(emoji: Any) -> None:
+    sketch = next(row for row in emoji.known if row.name == "sketch")
+    objects = {row.name for row in emoji.known if row.kind == "object"}
+    texts = [prompt.text for prompt in prompts.spanning(emoji, sketch).prompts(["sketch"])]
+    assert len(texts) == len(objects)
+    assert objects == {name for text in texts for name in objects & set(text.split())}
+    own = replace(sketch, templates=("a map in {} style",))
+    assert prompts.spanning(emoji, own).templates == own.templates
 
 
 def test_no_prompt_names_an_implicit_concept(emoji: Any) -> None:

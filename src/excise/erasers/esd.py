@@ -16,6 +16,7 @@ from excise.erasers.base import Change, Eraser, Work
 from excise.primitives.data import empty, spread
 from excise.primitives.finetune import Optimiser, Term, finetune
 from excise.primitives.points import Points, answers, on_the_way, towards
+from excise.primitives.prompts import spanning
 from excise.rng import seed_of
 from excise.types import Condition, Prompt, Request
 
@@ -103,7 +104,10 @@ class ESD(Eraser):
     def _prompts(self, work: Work) -> tuple[Prompt, ...]:
         """One a walk: every concept's names and templates evenly, the concepts in turn."""
         share = math.ceil(self.trajectories / len(work.concepts))
-        each = [spread(c, share, seed=work.seed, split="esd") for c in work.concepts]
+        each = [
+            spread(spanning(work.model, c), share, seed=work.seed, split="esd")
+            for c in work.concepts
+        ]
         return tuple(prompt for row in zip(*each, strict=True) for prompt in row)
 
     def _trained(self, work: Work, prompts: tuple[Prompt, ...]) -> Condition:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from excise.errors import BadConcept, BadSetting
+from excise.primitives.prompts import spanning
 from excise.progress import SILENT, Progress, stage
 from excise.rng import generator, seed_of
 from excise.types import Concept, Condition, Prompt, Request, TextToImage, digest
@@ -105,7 +106,7 @@ def concept_pictures(
         raise BadSetting(f"expected n >= 1 and at least one context, got {n} and {contexts}")
     if split not in get_args(Split):
         raise BadSetting(f"expected a split among {get_args(Split)}, got {split!r}")
-    texts = spread(concept, n, contexts, seed=seed, split=split)
+    texts = spread(spanning(model, concept), n, contexts, seed=seed, split=split)
     if concept.pictures is not None:
         return _given(model, concept, concept.pictures, n, split, texts)
     seeds = tuple(seed_of("pictures", seed, concept.name, split, i) for i in range(n))

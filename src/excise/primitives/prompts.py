@@ -87,6 +87,18 @@ def completed(model: TextToImage, concept: Concept) -> Concept:
     )
 
 
+def spanning(model: TextToImage, concept: Concept) -> Concept:
+    """The concept as pictures of it are drawn: a style about every object that the model knows.
+
+    With a few objects only, these would go together with the style.
+    """
+    objects = [row.name for row in model.known if row.kind == "object"]
+    if concept.kind != "style" or concept.templates != TEMPLATES["style"] or not objects:
+        return concept
+    texts = tuple(f"{fill('{a}', name)} in {{}} style" for name in objects)
+    return replace(concept, templates=texts)
+
+
 def kept_concepts(
     model: TextToImage, concepts: Sequence[Concept], labels: Iterable[str] | None = None
 ) -> tuple[Concept, ...]:

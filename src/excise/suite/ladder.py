@@ -93,7 +93,7 @@ def attacked(bench: Bench) -> tuple[Concept, tuple[str, ...]]:
         )
     n = bench.sizes.attacker
     request = Request(
-        prompts=spread(full, n, seed=bench.seed, split="attack"),
+        prompts=spread(prompts.spanning(bench.plain, full), n, seed=bench.seed, split="attack"),
         seeds=tuple(seed_of("attacker", bench.seed, full.name, i) for i in range(n)),
     )
 
