@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
@@ -14,7 +16,8 @@ from excise.cli.session import STOPPED
 
 ABOUT = (
     "Remove a concept from a text-to-image model, attack the result, and say what it cost. "
-    "Exit codes: 0 done, 2 a mistake in what was asked, 3 no strength does it, 1 anything else."
+    "Exit codes: 0 done, 2 a mistake in what was asked, 3 no strength does it, 130 Ctrl-C, "
+    "1 anything else."
 )
 
 
@@ -35,6 +38,26 @@ class Program(TyperGroup):
                 raise
             code = _misused(error)
         sys.exit(code if isinstance(code, int) else 0)
+
+    def make_context(self, *args: Any, **options: Any) -> Any:
+        """Read the command line."""
+        with _stoppable():
+            return super().make_context(*args, **options)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        with _stoppable():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Ctrl-C where a session has not begun, or has ended."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        sys.stderr.write("Stopped.\n")
+        raise typer.Exit(STOPPED) from None
 
 
 def _misused(error: Any) -> int:
