@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
@@ -63,6 +64,35 @@ def trade_off(rows: Sequence[Row], path: Path) -> None:
         axis.set_ylabel("brought back by Concept Inversion [%]")
         axis.set_ylim(-3, 103)
     axes[0][-1].legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, metadata={"Date": None})
+    plt.close(figure)
+
+
+RUNGS = ("t1", "t2", "t4", "t8", "condition", "step_condition")
+
+
+def ladders(rows: Sequence[Row], path: Path) -> None:
+    """What a search brings back, by how much it may move: a panel a concept."""
+    concepts = list(dict.fromkeys(row["concept"] for row in rows))
+    figure, axes = plt.subplots(
+        1, len(concepts), figsize=(3.2 * len(concepts), 3.4), sharey=True, layout="constrained"
+    )
+    for axis, concept in zip(np.atleast_1d(axes), concepts, strict=True):
+        own = [row for row in rows if row["concept"] == concept]
+        keys = [key for key in RUNGS if key in own[0]["rungs"]]
+        lines = {
+            row["method"].replace("_", " "): [row["rungs"][k]["edit"] for k in keys] for row in own
+        }
+        for arm, label in (("base", "before"), ("oracle", "never shown")):
+            if all(arm in own[0]["rungs"][k] for k in keys):
+                lines[label] = [own[0]["rungs"][k][arm] for k in keys]
+        for i, (label, values) in enumerate(lines.items()):
+            axis.plot(keys, [100 * v for v in values], "o-", color=COLOURS[i], label=label)
+        axis.set_title(concept)
+        axis.tick_params(axis="x", rotation=60)
+    np.atleast_1d(axes)[0].set_ylabel("brought back [%]")
+    np.atleast_1d(axes)[-1].legend(fontsize=7)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, metadata={"Date": None})
     plt.close(figure)

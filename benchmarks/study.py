@@ -130,7 +130,9 @@ def figures(report: Report) -> dict[str, Any]:
     """The figures of one edit that experiments compare, as JSON values."""
     record = report.record
     plain = {row.key: row.rates for row in record.rates}
+    one = plain["plain"]["edit"]
     found: dict[str, Any] = {
+        "plain_counts": [one.count, one.n],
         "plain": plain["plain"]["edit"].value,
         "plain_high": plain["plain"]["edit"].high,
     }

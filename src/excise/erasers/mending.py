@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from excise.erasers import blocks
 from excise.erasers.base import Work
 from excise.primitives import arithmetic
-from excise.primitives.data import empty
 from excise.primitives.finetune import Optimiser
 from excise.primitives.healing import Lesson, heal, kept_lesson, pinned_lesson
 from excise.primitives.inversion import Inversion, Inverter
@@ -47,7 +47,7 @@ def mended(method: TaskVector, work: Work, tau: Deltas) -> Mended:
     hard = arithmetic.negated(tau, method.hard)
     latents = torch.cat([s.latents for s in work.pictures(method.pictures, "tau", method.contexts)])
     kept = Lesson.of(work.kept("heal-kept", lambda: (_kept(method, work).tensors(), None)).tensors)
-    inputs, deltas = _words(work), hard
+    inputs, deltas = blocks.words(work), hard
     curves: list[Any] = []
     losses: list[list[float]] = []
     for number in range(method.pin_rounds + 1):
@@ -66,7 +66,7 @@ def mended(method: TaskVector, work: Work, tau: Deltas) -> Mended:
             work.model,
             deltas,
             {"kept": (kept, 1.0), "pinned": (pinned, method.pin)},
-            selector=method.selector,
+            selector=tuple(tau) if method.confined else method.selector,
             steps=method.heal,
             batch=method.heal_batch,
             optimiser=Optimiser(lr=method.heal_lr),
@@ -83,13 +83,6 @@ def _kept(method: TaskVector, work: Work) -> Lesson:
     return kept_lesson(
         work.model, work.concepts, walks=method.walks, seed=work.seed, progress=work.progress
     )
-
-
-@torch.no_grad()
-def _words(work: Work) -> Condition:
-    """What names the concepts, and no prompt at all: rows of condition on the unedited model."""
-    named = work.model.encode([p for concept in work.concepts for p in concept.prompts()])
-    return Condition.cat([named, empty(work.model)]).detach()
 
 
 def _found(method: TaskVector, work: Work, deltas: Deltas | None, number: int) -> Inversion:

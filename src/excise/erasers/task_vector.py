@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from excise.edit import Edit, Recipe
+from excise.erasers import blocks
 from excise.erasers.base import Change, Eraser, Work
 from excise.erasers.choosing import Finder
 from excise.erasers.mending import mended
@@ -54,7 +55,8 @@ class TaskVector(Eraser):
         end.
     rounds: attacks on the chosen edit whose survivors join the choose-set.
     natural, injected: the floors; see `Floors`.
-    subset: blocks that the vector is confined to; empty means all.
+    subset: blocks that the vector is confined to; empty means those of most gain over cost that
+        together hold ``gain`` of the whole gain, at 1 all of them.
     hard: the strength that is healed. heal, heal_batch, heal_lr: of the training that heals. walks:
         pictures of everything else on whose way the unedited model's predictions are held.
     pin: weight of holding the concept down at inputs that bring it out, to what the ``hard`` edit
@@ -104,6 +106,7 @@ class TaskVector(Eraser):
     natural: float = 0.01
     injected: float = 0.10
     subset: tuple[str, ...] = ()
+    gain: float = 1.0
     variant: Variant = "healed"
     hard: float = 3.0
     heal: int = 200
@@ -121,6 +124,8 @@ class TaskVector(Eraser):
         self._positive("hard", "heal", "heal_batch", "heal_lr", "walks", "pinned", "pin_tokens")
         self._among("variant", get_args(Variant))
         self._among("pin_to", ("hard", "null"))
+        if not 0 < self.gain <= 1:
+            raise BadSetting(f"{self.name}: expected gain in (0, 1], got {self.gain}")
         if self.pin < 0 or self.pin_rounds < 0:
             raise BadSetting(
                 f"{self.name}: expected pin and pin_rounds >= 0, got {self.pin}, {self.pin_rounds}"
@@ -203,6 +208,11 @@ class TaskVector(Eraser):
         }
 
     @property
+    def confined(self) -> bool:
+        """Is the vector kept to some of the blocks?"""
+        return bool(self.subset) or self.gain < 1
+
+    @property
     def floors(self) -> Floors:
         """What counts as gone and as kept."""
         return Floors(natural=self.natural, injected=self.injected)
@@ -229,10 +239,11 @@ class TaskVector(Eraser):
             stage=work.stage("finetune"),
         )
         tau = dict(tuned.deltas)
-        if self.subset:
+        found = blocks.scores(self, work, tau, latents)
+        names = self.subset or blocks.chosen(found, self.gain)
+        if self.confined:
             groups = work.model.blocks()
-            names = [n for block in self.subset for n in groups.get(block, (block,))]
-            tau = arithmetic.restricted(tau, names)
+            tau = arithmetic.restricted(tau, [n for b in names for n in groups.get(b, (b,))])
         with torch.no_grad():
             caption = work.model.encode(work.concepts[0].prompts()[0])
             ratio = arithmetic.guidance(
@@ -248,6 +259,7 @@ class TaskVector(Eraser):
             "pictures": [s.record() for s in sets],
             "relative_norm": arithmetic.relative_norm(work.model, tau),
             "guidance": ratio.to_json(),
+            "blocks": blocks.record(found, names if self.confined else [s.block for s in found]),
         }
         return tau, record
 
