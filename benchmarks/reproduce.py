@@ -133,7 +133,7 @@ def summary(rows: list[Row]) -> Row:
 def table(rows: Iterable[Row]) -> str:
     """Markdown: a row a concept."""
     head = [
-        "concept", "edits", "plain words (upper bound)", "beside another object", "what stands by it",
+        "concept", "edits", "plain words (upper bound)", "beside another", "what is beside it",
         "searched: before / after / never shown", "excess (upper bound)", "kept (lower bound)",
         "worst class", "neighbours",
     ]  # fmt: skip
