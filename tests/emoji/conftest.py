@@ -28,11 +28,12 @@ def tiny_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         vae = autoencoder.make()
         vae.register_to_config(scaling_factor=0.5)
         vae.save_pretrained(state / "vae")
+        vae.save_pretrained(state / "vae-sharp")
         clip.make(len(tokenizer)).save_pretrained(state / "clip")
         for name in ("emoji", "without-cat"):
             unet.make().save_pretrained(state / f"unet-{name}")
         for which in ("judge", "auditor"):
-            save_reader(judging.make(which), state / which)
+            save_reader(judging.make(which), state / which, judging.SEEN[which])
             write_json(state / which / "thresholds.json", {"cat": 0.75})
             row = {"threshold": 0.75, "false_alarms": 0.0031, "hits": 0.978}
             write_json(state / which / "quality.json", {"cat": row})

@@ -14,7 +14,7 @@ from typing import Any
 
 from safetensors import safe_open
 
-from excise.emoji import autoencoder, clip, judging, unet
+from excise.emoji import autoencoder, clip, judging, sharpening, unet
 from excise.emoji.export import GUIDANCE, STEPS
 from excise.emoji.glyphs import DECOYS, OBJECTS, Atlas
 from excise.emoji.questions import LOOKS
@@ -93,6 +93,7 @@ def model_card(folder: Path) -> str:
             'picture = pipeline("a cat").images[0]'
         )
         parts = [("unet", "U-Net", unet), ("vae", "autoencoder", autoencoder)]
+        parts += [("vae", "its decoder, trained on", sharpening)]
         parts += [("text_encoder", "text tower", clip)]
     figures = _quality(folder) if (folder / "quality.json").exists() else "Not measured yet.\n"
     samples = "![What it draws](samples.jpg)\n" if (folder / "samples.jpg").exists() else ""
@@ -114,7 +115,7 @@ def model_card(folder: Path) -> str:
 def classifier_card(folder: Path) -> str:
     """Of the judge or the auditor."""
     judge = folder.name == "judge"
-    kind = "a residual network" if judge else "a vision transformer"
+    kind = "a residual network" if judge else "a transformer of windows"
     about = (
         f"{kind.capitalize()} that says of a picture of the embedded world what it shows: objects, "
         "decoys, something else, nothing, a style, a watermark; several at once. "
