@@ -99,10 +99,10 @@ class Inversions(Value):
 
 
 class Block(Value):
-    """A group of weights, and what a unit of the vector does in it alone.
+    """A group of weights, and what the vector does in it alone.
 
-    norm: share of the whole vector's norm. gain: by how much the loss on the concept rises. cost:
-    by how much that on everything else does.
+    norm: its share of the whole vector's squared norm. gain: by how much the loss on the concept
+    rises. cost: how much is changed in everything else.
     """
 
     name: str

@@ -78,10 +78,11 @@ def _point(row: Mapping[str, Any], unit: float | None) -> StrengthPoint:
 
 
 def blocks(history: History) -> Blocks | None:
-    """What a unit of the vector does in each block, and which were kept; None if nobody looked.
+    """What the vector does in each block alone, and which were kept; None if nobody looked.
 
-    A row of the record: ``block``, its name; ``norm``, its share of the vector's norm; ``gain`` and
-    ``cost``, by how much the loss on the concept and on everything else rises; ``kept``.
+    A row of the record: ``block``, its name; ``norm``, its share of the vector's squared norm;
+    ``gain``, by how much the loss on the concept rises; ``cost``, how much is changed in everything
+    else; ``kept``.
     """
     rows = history.record.get("blocks")
     if not rows:

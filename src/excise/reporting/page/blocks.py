@@ -10,9 +10,12 @@ from excise.reporting.page.parts import Facts, Figure, Section, Table
 from excise.reporting.record import Record
 from excise.reporting.wording import listed, number, percent
 
-GAIN = Series(key="gain", label="gain: loss on the concept, which is to rise", css="s-edit")
+GAIN = Series(key="gain", label="gain: error on the concept, which is to rise", css="s-edit")
 COST = Series(
-    key="cost", label="cost: loss on everything else, which is not", css="s-bad", shape="square"
+    key="cost",
+    label="cost: change to everything else, which is not wanted",
+    css="s-bad",
+    shape="square",
 )
 
 
@@ -37,9 +40,8 @@ def blocks(record: Record) -> Section | None:
         ),
     )
     lead = (
-        "Not every part of the network holds the concept. Each block was changed alone, and two "
-        "errors measured: that on the concept, which is to rise, and that on everything else, "
-        "which is to stay. "
+        "Not every part of the network holds the concept. The change was made in each block "
+        "alone, to see how much it takes from the concept and how much it does to everything else. "
     )
     if len(chosen) < len(found.rows):
         lead += "The edit is confined to the blocks that gain most for what they cost."
@@ -53,8 +55,8 @@ def blocks(record: Record) -> Section | None:
             Figure(
                 chart=_chart(found),
                 table=table,
-                caption="By how much the denoising loss rises for a unit of the change in that "
-                "block alone.",
+                caption="Gain: by how much the denoising loss on the concept rises. Cost: how much "
+                "is changed in the predictions of everything else.",
             ),
             Facts(rows=(("Blocks that the edit uses", listed([row.name for row in chosen], 12)),)),
         ),
@@ -66,7 +68,7 @@ def _chart(found: Blocks) -> Chart:
     ends = [b for r in rows for e in (r.gain, r.cost) for b in (e.low, e.high, e.value)]
     return forest(
         "blocks-chart",
-        "What a unit of the change gains and costs in each block alone",
+        "What the change gains and costs in each block alone",
         "; ".join(
             f"{r.name}: gain {number(r.gain.value)}, cost {number(r.cost.value)}"
             + (", used" if r.chosen else "")
@@ -82,7 +84,7 @@ def _chart(found: Blocks) -> Chart:
             for row in rows
         ],
         (GAIN, COST),
-        Axis.around([b for b in ends if b is not None], number, "rise of the loss for a unit"),
+        Axis.around([b for b in ends if b is not None], number, "mean squared error"),
         bars=True,
     )
 
