@@ -52,6 +52,8 @@ from excise.errors import ExciseError, Infeasible, NumericalError
         (["erase", "cat", "--set", "steps=-5", "--model", "{folder}"], 2, "steps > 0"),
         (["erase", "cat", "--set", "lr=nan", "--model", "{folder}"], 2, "lr"),
         (["erase", "cat", "--judge", "{hollow}", "--model", "{folder}"], 2, "classifier"),
+        (["erase", "cat", "--set", "selector=nope", "--model", "{folder}"], 2, "'nope'"),
+        (["erase", "cat", "--set", "subset=nope", "--model", "{folder}"], 2, "'nope'"),
         (["erase", "cat", "--model", "{folder}", "--out", "{taken}"], 2, "--out"),
         (["erase", "cat", "--model", "{folder}", "--out", "{edit}/x.safetensors"], 2, "--out"),
         (["erase", "cat", "--model", "{folder}", "--out", "{proc}/x.safetensors"], 2, "--out"),

@@ -75,3 +75,8 @@ def test_settings_of_a_method() -> None:
     text = call("list", "eraser", "task-vector").stdout
     assert "strength" in text
     assert call("list").stdout.split() == list(listing.THINGS)
+
+
+def test_an_empty_list_says_so(folder: Path) -> None:
+    assert call("list", "concepts", "--model", folder).stdout == "There are none.\n"
+    assert json.loads(call("list", "concepts", "--model", folder, "--json").stdout) == []

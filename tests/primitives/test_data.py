@@ -100,5 +100,7 @@ def test_mistakes_are_said(model: Any) -> None:
         concept_pictures(model, Concept("cat", pictures=pictures(3)), 2)
     with pytest.raises(BadSetting, match="n >= 1"):
         drawn(model, 0)
+    with pytest.raises(BadSetting, match="in every context"):
+        drawn(model, contexts=("{} on a blue background", "a photo"))
     with pytest.raises(BadSetting, match="split"):
         drawn(model, split="test")

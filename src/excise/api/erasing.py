@@ -22,6 +22,9 @@ from excise.store import Stages, check_writable
 from excise.suite.history import History
 from excise.types import Concept, Judge, TextToImage
 
+PLACES = ("selector", "subset")
+"""Settings that name weights, in the erasers that have them."""
+
 
 def erase(
     model: Source,
@@ -82,7 +85,8 @@ def eraser_of(
     """A method with what was measured for the model, then the budget, then the user's settings.
 
     Raises:
-        UnknownName: no such method. BadSetting: a setting that it does not have or cannot take.
+        UnknownName: no such method, or a setting that names weights which the model does not have.
+        BadSetting: a setting that it does not have or cannot take.
     """
     cls = registry.get("eraser", method)
     given = {name.replace("-", "_"): value for name, value in (settings or {}).items()}
@@ -107,6 +111,9 @@ def eraser_of(
             f"expected a strength > 0, got {wanted:g}, which would not erase; say, for example, "
             "--strength 1.75"
         )
+    for field in PLACES:  # unknown ones are said now, and not after the pictures are drawn
+        if names := getattr(made, field, None):
+            model.parameters(names)
     return made
 
 

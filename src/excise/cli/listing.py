@@ -152,6 +152,9 @@ def _show(run: Session, found: list[Item]) -> None:
     run.answer([vars(item) for item in found])
     if run.as_json:
         return
+    if not found:
+        run.out.write("There are none.\n")
+        return
     from rich.table import Table
     from rich.text import Text
 

@@ -100,10 +100,16 @@ def concept_pictures(
         surroundings. steps, guidance: None is the model's own.
 
     Raises:
-        BadConcept: given pictures too few to be cut into sets. BadSetting: ``n`` < 1, no context.
+        BadConcept: given pictures too few to be cut into sets. BadSetting: ``n`` < 1, no context,
+            one without ``{}``.
     """
     if n < 1 or not contexts:
         raise BadSetting(f"expected n >= 1 and at least one context, got {n} and {contexts}")
+    if lacking := [context for context in contexts if "{}" not in context]:
+        raise BadSetting(
+            f"expected {{}} in every context, where the prompt is to stand, got {lacking[0]!r}; "
+            'write, say, "{} on a blue background"'
+        )
     if split not in get_args(Split):
         raise BadSetting(f"expected a split among {get_args(Split)}, got {split!r}")
     texts = spread(spanning(model, concept), n, contexts, seed=seed, split=split)
