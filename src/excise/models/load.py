@@ -82,8 +82,9 @@ def load(
         except ExciseError:
             raise
         except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
+            said = str(error).rstrip(". \n")
             raise BadFile(
-                f"could not load {source}: {error}; is it complete? copy or download it again"
+                f"could not load {source}: {said}; is it complete? copy or download it again"
             ) from error
     pipeline.set_progress_bar_config(disable=True)
     for component in pipeline.components.values():
