@@ -61,6 +61,12 @@ LESSONS = (
         from_left=True,
         memorised=0.03,
     ),
+    Lesson(
+        schedule=Schedule(steps=8000, lr=1e-3, warmup=200, ema=0.9995, betas=(0.9, 0.99)),
+        pairs=0.4,
+        from_left=True,
+        memorised=0.02,
+    ),
 )
 
 

@@ -69,7 +69,15 @@ class TaskVector(Eraser):
     paper: ClassVar[str] = "arXiv:2404.03631"
     scaled: ClassVar[tuple[str, ...]] = ("inversion_steps", "embeddings", "kept", "looks")
     measured: ClassVar[Mapping[str, Mapping[str, object]]] = {
-        "emoji": {"lr": 1e-4, "batch": 32, "weighting": "min_snr", "pictures": 192},
+        "emoji": {
+            "lr": 1e-4,
+            "batch": 32,
+            "weighting": "min_snr",
+            "pictures": 192,
+            "heal": 150,
+            "heal_lr": 3e-4,
+            "heal_batch": 48,
+        },
     }
     smallest: ClassVar[Mapping[str, object]] = {
         "strength": 1.0,
