@@ -35,8 +35,6 @@ TRIAL = Sizes(
 )  # fmt: skip
 """For the choice between settings: a minute or two, and intervals too wide for a claim."""
 
-SEARCHED = "concept_inversion"
-
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
@@ -133,8 +131,8 @@ def figures(report: Report) -> dict[str, Any]:
     one = plain["plain"]["edit"]
     found: dict[str, Any] = {
         "plain_counts": [one.count, one.n],
-        "plain": plain["plain"]["edit"].value,
-        "plain_high": plain["plain"]["edit"].high,
+        "plain": one.value,
+        "plain_high": one.high,
     }
     for key in ("two", "two-other"):
         if key in plain:
@@ -159,4 +157,4 @@ def figures(report: Report) -> dict[str, Any]:
     return found
 
 
-__all__ = ["RENDERS", "SEARCHED", "SIZES", "TRIAL", "Study", "Trial", "figures"]
+__all__ = ["RENDERS", "SIZES", "TRIAL", "Study", "Trial", "figures"]

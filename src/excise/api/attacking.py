@@ -17,12 +17,13 @@ from excise.attacks.base import Attack, AttackResult, run_attack
 from excise.attacks.concept_inversion import ConceptInversion
 from excise.edit.file import SUFFIX
 from excise.errors import BadFile
+from excise.method import Budget
 from excise.progress import SILENT, Progress
 from excise.settings import build, recipe
 from excise.store import check_writable
 from excise.suite.bench import Bench
 from excise.suite.ladder import attacked, prompts_of, seeds_of
-from excise.suite.sizes import Budget, sizes_of
+from excise.suite.sizes import sizes_of
 from excise.types import Concept, Prompt
 
 

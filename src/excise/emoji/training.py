@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from excise.models.precision import fast_bfloat16
 from excise.store import load_tensors, save_tensors
 
 Loss = Callable[[int, np.random.Generator], torch.Tensor]
@@ -55,7 +56,7 @@ def device() -> torch.device:
 def fast_math(enabled: bool = True) -> Iterator[None]:
     """bf16 autocast where the hardware has it; elsewhere it would be emulated and slower."""
     kind = device().type
-    has = torch.cuda.is_available() or torch.cpu._is_avx512_bf16_supported()
+    has = torch.cuda.is_available() or fast_bfloat16(device())
     with torch.autocast(kind, torch.bfloat16, enabled=enabled and has):
         yield
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, final
 
+import torch
 from torch import Tensor
 
 from excise.edit import Edit, Encoded, Recipe
@@ -72,6 +73,10 @@ class Work:
             kept = self.kept(f"pictures-{split}-{i}", draw)
             found.append(Pictures.of(kept.tensors["latents"], kept.record))
         return tuple(found)
+
+    def latents(self, n: int, split: Split, contexts: Sequence[str] = ("{}",)) -> Tensor:
+        """Those of `pictures` of all concepts, (m, c, h, w)."""
+        return torch.cat([made.latents for made in self.pictures(n, split, contexts)])
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

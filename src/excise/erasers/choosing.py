@@ -47,7 +47,7 @@ class Finder:
     def of(method: TaskVector, work: Work, judge: Judge) -> Finder:
         """Draw what has to stay, and find the choose-set, both on the original model."""
         concept = prompts.completed(work.model, work.concepts[0])
-        latents = torch.cat([s.latents for s in work.pictures(64, "choose")])
+        latents = work.latents(64, "choose")
         probe = kept_probe(work.model, work.concepts, method.kept, seed=work.seed, judge=judge)
         base = Look.of(
             probe,
@@ -98,7 +98,7 @@ class Finder:
         """What independent searches on the edited model find that brings the concept back."""
         model, method = self.work.model, self.method
         deltas = arithmetic.scaled(direction, alpha)
-        latents = torch.cat([s.latents for s in self.work.pictures(64, "find")])
+        latents = self.work.latents(64, "find")
         with (
             stage(self.work.progress, f"counterexamples {number + 1}"),
             model.swapped(deltas, key=hash_tensors(deltas)),

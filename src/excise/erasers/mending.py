@@ -14,7 +14,6 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 
 from excise.erasers import blocks
@@ -45,7 +44,7 @@ class Mended:
 def mended(method: TaskVector, work: Work, tau: Deltas) -> Mended:
     """``-hard * tau``, healed once and then again after each search on what has come of it."""
     hard = arithmetic.negated(tau, method.hard)
-    latents = torch.cat([s.latents for s in work.pictures(method.pictures, "tau", method.contexts)])
+    latents = work.latents(method.pictures, "tau", method.contexts)
     kept = Lesson.of(work.kept("heal-kept", lambda: (_kept(method, work).tensors(), None)).tensors)
     inputs, deltas = blocks.words(work), hard
     curves: list[Any] = []
@@ -87,7 +86,7 @@ def _kept(method: TaskVector, work: Work) -> Lesson:
 
 def _found(method: TaskVector, work: Work, deltas: Deltas | None, number: int) -> Inversion:
     """Inputs that bring the concept out of the model under an edit, or out of the unedited one."""
-    latents = torch.cat([s.latents for s in work.pictures(64, "find")])
+    latents = work.latents(64, "find")
     inverter = Inverter(
         steps=method.inversion_steps,
         samples=method.samples,

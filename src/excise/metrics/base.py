@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
 from typing import Any, ClassVar, Self, final
 
 import numpy as np
@@ -14,40 +12,16 @@ from numpy.typing import ArrayLike
 from scipy.special import stdtrit
 
 from excise.errors import BadConcept, BadSetting, MissingJudge, suggest
-from excise.primitives.kept import PICTURES, Budget, kept_probe
+from excise.method import Budget
+from excise.primitives.kept import PICTURES, kept_probe
 from excise.primitives.probe import Look, Probe
+from excise.primitives.standing import Standing
 from excise.progress import SILENT
 from excise.stats import Interval, Observations, clustered_se
 from excise.store import Cache
 from excise.types import Concept, EditLike, Judge, Progress, TextToImage
 
 EDIT, BASE, ORACLE = "edit", "base", "oracle"
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Arm:
-    """One of the models that are compared: as it stands, or with an edit that comes and goes."""
-
-    model: TextToImage
-    edit: EditLike | None = None
-
-    @contextmanager
-    def live(self) -> Iterator[TextToImage]:
-        """The model, with the edit until the context ends."""
-        if self.edit is None:
-            yield self.model
-            return
-        with self.edit.applied(self.model):
-            yield self.model
-
-    @cached_property
-    def key(self) -> dict[str, Any]:
-        """What its pictures depend on, as JSON values."""
-        return {
-            "weights": self.model.fingerprint(),
-            "edits": list(self.model.edits),
-            "edit": None if self.edit is None else self.edit.digest,
-        }
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -59,7 +33,7 @@ class Work:
     looks: what was drawn so far, by arm and probe.
     """
 
-    arms: Mapping[str, Arm]
+    arms: Mapping[str, Standing]
     concepts: tuple[Concept, ...]
     seed: int = 0
     judge: Judge | None = None
@@ -94,7 +68,7 @@ class Work:
         """A probe as all of the models draw it, by arm."""
         return {arm: self.look(arm, probe) for arm in self.arms}
 
-    def _drawn(self, arm: Arm, probe: Probe) -> Look:
+    def _drawn(self, arm: Standing, probe: Probe) -> Look:
         key = self._key(arm, probe)
         if self.cache is not None and key is not None:
             kept = self.cache.get(key)
@@ -107,11 +81,11 @@ class Work:
             self.cache.put(key, made.tensors, made.record)
         return look
 
-    def _key(self, arm: Arm, probe: Probe) -> dict[str, Any] | None:
+    def _key(self, arm: Standing, probe: Probe) -> dict[str, Any] | None:
         judge = None if self.judge is None else getattr(self.judge, "digest", None)
         if self.cache is None or (self.judge is not None and judge is None):
             return None
-        return {"look": probe.digest, "judge": judge, **arm.key}
+        return {"look": probe.digest, "judge": judge, **arm.identity}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,11 +181,11 @@ def prepare(
     wanted = (concepts,) if isinstance(concepts, Concept) else tuple(concepts)
     if not wanted:
         raise BadConcept("expected at least one concept to measure, got none")
-    arms = {EDIT: Arm(model=model, edit=edit)}
+    arms = {EDIT: Standing(model=model, edit=edit)}
     if base is not None or edit is not None:
-        arms[BASE] = Arm(model=model if base is None else base)
+        arms[BASE] = Standing(model=model if base is None else base)
     if oracle is not None:
-        arms[ORACLE] = Arm(model=oracle)
+        arms[ORACLE] = Standing(model=oracle)
     return Work(
         arms=arms,
         concepts=wanted,

@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from excise.method import Budget
 from excise.metrics.base import BASE, EDIT, ORACLE, Metric, Work, mean_interval, rate_json
 from excise.primitives.data import concept_pictures
 from excise.primitives.denoising import Bank, concept_loss
-from excise.primitives.kept import Budget
 from excise.primitives.prompts import completed, naming
 from excise.types import Concept, Prompt, TextToImage
 

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from excise.method import Budget
 from excise.metrics.base import BASE, Metric, Work, rate_json
-from excise.primitives.kept import Budget, kept
+from excise.primitives.kept import kept
 from excise.primitives.panel import label_of, labels_of, title
 from excise.primitives.probe import Look, Probe, shots
 from excise.primitives.prompts import completed, kept_concepts, pairs

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from excise.method import Budget
 from excise.metrics.base import Metric, Work, rate_json
-from excise.primitives.kept import Budget
 from excise.primitives.panel import title
 from excise.primitives.probe import Look, plain_probe
 from excise.primitives.prompts import LADDER, completed

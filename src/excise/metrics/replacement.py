@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from math import exp, log
 from typing import Any, ClassVar
 
+from excise.method import Budget
 from excise.metrics.base import Metric, Work
-from excise.primitives.kept import Budget
 from excise.primitives.panel import label_of, title
 from excise.primitives.probe import plain_probe
 from excise.primitives.prompts import completed

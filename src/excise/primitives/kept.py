@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from scipy.special import stdtrit
 
 from excise.errors import BadSetting, UserError
+from excise.method import Budget
 from excise.primitives import prompts
 from excise.primitives.panel import labels_of
 from excise.primitives.probe import Look, Probe, Shot
@@ -22,7 +23,6 @@ from excise.stats import Interval, Observations, difference_interval, wilson
 from excise.stats.clusters import difference_se
 from excise.types import Concept, Judge, TextToImage
 
-Budget = Literal["quick", "standard", "thorough"]
 PICTURES: Mapping[Budget, int] = {"quick": 4, "standard": 12, "thorough": 40}
 """Pictures a class; neighbours get twice as many."""
 

@@ -1,9 +1,10 @@
 """One evaluation: the same prompts, attacks and judges for every model, and a report of it all."""
 
+from excise.method import Budget
 from excise.suite.arms import Arm, Role
 from excise.suite.evaluate import evaluate
 from excise.suite.plan import Plan, plan
-from excise.suite.sizes import SIZES, Budget, Sizes, sizes_of
+from excise.suite.sizes import SIZES, Sizes, sizes_of
 
 __all__ = [
     "SIZES",

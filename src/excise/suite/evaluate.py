@@ -8,6 +8,7 @@ from typing import Any
 
 from excise.edit.recipe import versions
 from excise.errors import UserError
+from excise.method import Budget
 from excise.primitives.panel import labels_of
 from excise.progress import SILENT, stage
 from excise.reporting.attacks import AttackResult, Excess
@@ -28,7 +29,7 @@ from excise.suite.inverted import inversions
 from excise.suite.jury import Jury
 from excise.suite.ladder import Ladder, can_attack, climb, replayed
 from excise.suite.returned import concept_attack, key_of, largest
-from excise.suite.sizes import Budget, Sizes, sizes_of
+from excise.suite.sizes import Sizes, sizes_of
 from excise.types import Concept, Judge, Progress
 
 

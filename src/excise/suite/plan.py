@@ -9,13 +9,14 @@ from typing import Any
 
 import torch
 
+from excise.method import Budget
 from excise.primitives.denoising import Bank, concept_loss
 from excise.suite.arms import SHARED, Arm
 from excise.suite.bench import Bench
 from excise.suite.decoys import ROLES, decoys_of
 from excise.suite.held_out import CAPTIONS
 from excise.suite.plain import everything_else, pair_probes, use_probe
-from excise.suite.sizes import Budget, Sizes, sizes_of
+from excise.suite.sizes import Sizes, sizes_of
 from excise.types import Concept, Judge, Prompt, Request, TextToImage
 
 

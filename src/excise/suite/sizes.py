@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 from excise.attacks.concept_inversion import Rung
 from excise.errors import BadSetting, suggest
-
-Budget = Literal["quick", "standard", "thorough"]
+from excise.method import Budget
 
 
 @dataclass(frozen=True, kw_only=True)
