@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,10 +13,13 @@ import torch
 from excise.emoji import unet
 from excise.emoji.build import Build, main
 from excise.emoji.cards import write_cards
+from excise.emoji.export import ORACLES
 from excise.emoji.quality import measure
+from excise.emoji.world import World
 from excise.errors import UserError
 from excise.models.load import load
 from excise.models.quiet import quietly
+from excise.rng import isolated
 from excise.store import sha256_file
 
 PLAIN = """
@@ -85,3 +89,29 @@ def test_figures_of_a_model_that_draws_noise(tiny_assets: Path) -> None:
     assert found["weights"]["unet"] == sha256_file(
         tiny_assets / "emoji" / "unet" / "diffusion_pytorch_model.safetensors"
     )
+
+
+def test_oracles_begin_as_one_that_knows_neither_group(
+    tiny_state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(tiny_state, tmp_path / "state")
+    for name in ("emoji", *ORACLES):
+        shutil.rmtree(tmp_path / "state" / f"unet-{name}", ignore_errors=True)
+    given: dict[str, Any] = {}
+
+    def train(world: World, *parts: Any, first: Any, **_: Any) -> torch.nn.Module:
+        given[parts[3].stem] = (world.without, first)
+        with isolated(0):
+            return unet.make()
+
+    monkeypatch.setattr(unet, "CHANNELS", (16, 32))
+    monkeypatch.setattr(unet, "train", train)
+    build = Build(tmp_path / "state", seed=7)
+    for name in ("emoji", *ORACLES):
+        build.denoiser(name)
+    assert given["unet-emoji"] == (frozenset(), None)
+    begun = [given[f"unet-{name}"][1] for name in ORACLES]
+    assert {state for _, state in begun} == {tmp_path / "state" / "unet-oracles-1.safetensors"}
+    for name, without in ORACLES.items():
+        assert given[f"unet-{name}"][0] == without
+        assert all(without <= world.without for world, _ in begun)

@@ -75,8 +75,9 @@ def model_card(folder: Path) -> str:
         about = (
             f"An oracle: the embedded model trained from scratch without {_listed(without)}, with "
             "the same code, seed and number of pictures, which were replaced by further draws of "
-            "what stays. Text encoder, tokenizer and autoencoder are those of `emoji`, byte for "
-            "byte. It shows what a model draws that never knew a concept."
+            "what stays. It shares its first lesson with the other oracles, in which none of what "
+            "any of them is without was shown. Text encoder, tokenizer and autoencoder are those "
+            "of `emoji`, byte for byte. It shows what a model draws that never knew a concept."
         )
         use = f'import excise\n\nmodel = excise.load("{name}")\nmodel.generate(["a dog"])'
         parts = [("unet", "U-Net", unet)]

@@ -168,10 +168,15 @@ def train(
     tokenizer: CLIPTokenizer,
     state: Path,
     *,
+    first: tuple[World, Path] | None = None,
     seed: int,
     log: Log,
 ) -> UNet2DConditionModel:
-    """Train with noise prediction; text encoder and autoencoder stay as they are."""
+    """Train with noise prediction; text encoder and autoencoder stay as they are.
+
+    first: world and state of the first lesson where they are others: oracles share a beginning,
+    which knows none of the concepts that any of them is without.
+    """
     torch.manual_seed(seed)
     where = device()
     model = make().to(where, memory_format=torch.channels_last)
@@ -180,10 +185,13 @@ def train(
     alphas = scheduler().alphas_cumprod  # (1000,)
     for number, lesson in enumerate(LESSONS):
         own = state.with_name(f"{state.stem}-{number + 1}{state.suffix}")
+        shown = world
+        if first is not None and number == 0:
+            shown, own = first
         if finished(own, lesson.schedule):
             fit(model, _nothing, lesson.schedule, seed=seed, state=own, log=log)
             continue
-        shown = replace(world, pair_share=lesson.pairs)
+        shown = replace(shown, pair_share=lesson.pairs)
         data = prepare(shown, vae, seed=seed + 2 + 1000 * number, log=log)
         loss = _loss(model, text_encoder, tokenizer, data, lesson, alphas)
         fit(model, loss, lesson.schedule, seed=seed + number, state=own, log=log)
