@@ -9,9 +9,12 @@ from tests.cli.calling import call
 from tests.reporting import factory
 
 from excise import api
+from excise.api.loading import history_of, keep_history
 from excise.cli import dry
-from excise.edit import Edit
+from excise.edit import Edit, record_folder
+from excise.errors import Infeasible
 from excise.models.load import load
+from excise.suite.history import History
 
 
 def test_erase_passes_on_what_it_is_given(
@@ -74,6 +77,28 @@ def test_demo_is_erase_and_evaluate(
     goal = tmp_path / "demo" / "no-cat.safetensors"
     assert stand_in["erase"]["out"] == stand_in["evaluate"]["edit"] == goal
     assert done.stdout.rstrip().endswith(str(tmp_path / "demo" / "report.html"))
+
+
+def test_demo_reports_on_what_comes_nearest_where_no_strength_does_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stand_in: dict[str, Any], model: Any
+) -> None:
+    monkeypatch.setattr("excise.cli.making.load_model", lambda *_: model)
+    found = api.erase
+
+    def in_vain(*given: Any, **named: Any) -> None:
+        goal = named["out"]
+        keep_history(goal, History(record={"nearest": 2.0}))
+        found(*given, **{**named, "out": record_folder(goal) / "nearest.safetensors"})
+        raise Infeasible("no strength does it", details={})
+
+    monkeypatch.setattr(api, "erase", in_vain)
+    done = call("demo", "--out", tmp_path / "demo")
+    assert done.exit_code == 3
+    nearest = tmp_path / "demo" / "no-cat.record" / "nearest.safetensors"
+    assert stand_in["evaluate"]["edit"] == nearest
+    assert history_of(nearest).record == {"nearest": 2.0}
+    assert str(tmp_path / "demo" / "report.html") in done.stdout
+    assert "no strength does it" in done.stderr
 
 
 def test_report_again_and_at_another_threshold(tmp_path: Path) -> None:

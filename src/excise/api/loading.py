@@ -64,11 +64,14 @@ def edit_of(source: EditSource) -> Edit:
 
 
 def history_of(source: EditSource | None) -> History:
-    """The record beside an edit's file; empty if there is none."""
+    """The record beside an edit's file, or that in which it was kept; empty if there is none."""
     if source is None or isinstance(source, Edit):
         return History()
-    folder = record_folder(Path(source))
-    if not (folder / "record.json").exists():
+    own = record_folder(Path(source))
+    around = Path(source).absolute().parent  # where both ends of an infeasible search are kept
+    folders = [own, around] if around.suffix == own.suffix else [own]
+    folder = next((one for one in folders if (one / "record.json").exists()), None)
+    if folder is None:
         return History()
     record = read_json(folder / "record.json")
     if not isinstance(record, dict):

@@ -233,15 +233,32 @@ def demo(
             return
         folder = out or Path("out")
         goal = folder / file_name(["cat"])
-        with _ends_kept(goal):
-            edit = api.erase(
-                live, "cat", budget=budget.value, seed=seed, out=goal, progress=run.progress
-            )
-        _say_edit(run, edit, goal, live)
+        failed: Infeasible | None = None
+        try:
+            with _ends_kept(goal):
+                edit = api.erase(
+                    live, "cat", budget=budget.value, seed=seed, out=goal, progress=run.progress
+                )
+            _say_edit(run, edit, goal, live)
+        except Infeasible as error:
+            failed, goal = error, _nearest(goal, error)
+            run.say(f"No strength does it; this is of the one that comes nearest: {goal}")
         report = api.evaluate(
             live, goal, "cat", budget=budget.value, seed=seed, out=folder, progress=run.progress
         )
         _show_report(run, report, folder)
+        if failed is not None:
+            raise failed
+
+
+def _nearest(goal: Path, error: Infeasible) -> Path:
+    """The edit that comes nearest to both demands. Raises the error where there is none."""
+    from excise.edit import record_folder
+
+    found = record_folder(goal) / "nearest.safetensors"
+    if not found.exists():
+        raise error
+    return found
 
 
 @contextmanager
