@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import plots
 import torch
+from strengths import Strengths
 from study import Study, Trial, figures
-from vectors import MAKERS, of_another
+from vectors import MAKERS, PARTS, WAYS, of_another
 
 from excise.edit import Edit, Recipe
 from excise.erasers import task_vector
@@ -120,10 +121,21 @@ def say(row: Mapping[str, Any]) -> None:
     sys.stdout.flush()
 
 
+def say_hits(row: Mapping[str, Any]) -> None:
+    """One line a set and strength."""
+    hits, looks = row["hits"], row["looks"]
+    rate = sum(hits) / (len(hits) * looks)
+    best = max(hits) / looks
+    sys.stdout.write(
+        f"{row['concept']} {row['set']} at {row['alpha']:g}: {rate:.0%}, best {best:.0%}\n"
+    )
+    sys.stdout.flush()
+
+
 def curves(lab: Lab) -> Iterable[Row]:
     """Ways to make the vector, each at several strengths."""
     for concept in DEVELOPED:
-        for maker in (*MAKERS, "of dog"):
+        for maker in (*WAYS, "of dog"):
             for alpha in (1.0, 2.0, 3.0):
                 yield lab.scaled(maker, concept, alpha, {})
 
@@ -141,7 +153,30 @@ def healing(lab: Lab) -> Iterable[Row]:
             yield lab.trial(concept=concept, settings={**settings, "strength": 1.0})
 
 
-EXPERIMENTS: dict[str, Callable[[Lab], Iterable[Row]]] = {"curves": curves, "healing": healing}
+def parts(lab: Lab) -> Iterable[Row]:
+    """A part of the vector against the whole, parts by chance, and vectors of something else."""
+    for concept in DEVELOPED:
+        for maker in ("plain", *PARTS, "of dog", "generic", "shuffled"):
+            for alpha in (1.0, 2.0, 3.0, 4.0):
+                yield lab.scaled(maker, concept, alpha, {})
+
+
+def strength(lab: Lab) -> Iterable[Row]:
+    """The strength that sets of inputs predict, and that which a fresh search needs."""
+    for concept in DEVELOPED:
+        direction = lab.direction("plain", concept, {})
+        for row in Strengths(lab.study, concept, direction, seed=0).rows():
+            say_hits(row)
+            yield row
+
+
+Plot = Callable[[Sequence[Row], Path], None]
+EXPERIMENTS: dict[str, tuple[Callable[[Lab], Iterable[Row]], Plot]] = {
+    "curves": (curves, plots.trade_off),
+    "healing": (healing, plots.trade_off),
+    "parts": (parts, plots.trade_off),
+    "strength": (strength, plots.strengths),
+}
 
 
 def main() -> None:
@@ -155,9 +190,10 @@ def main() -> None:
         torch.set_num_threads(options.threads)
     lab = Lab(study=Study(options.work, for_stream(sys.stderr)))
     for name in options.names or EXPERIMENTS:
-        rows = list(EXPERIMENTS[name](lab))
+        run, plot = EXPERIMENTS[name]
+        rows = list(run(lab))
         write_json(DOCS / f"{name}.json", rows)
-        plots.trade_off(rows, DOCS / f"{name}.svg")
+        plot(rows, DOCS / f"{name}.svg")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import numpy as np
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
+from strengths import SIZES, predicted
 
 Row = Mapping[str, Any]
 COLOURS = ("#1b6ca8", "#d1495b", "#3d9970", "#e08e0b", "#7b52ab", "#5c6b73", "#b5838d", "#118ab2")
@@ -69,6 +70,38 @@ def trade_off(rows: Sequence[Row], path: Path) -> None:
     plt.close(figure)
 
 
+def strengths(rows: Sequence[Row], path: Path) -> None:
+    """The strength that sets predict by their size, and what a fresh search needs."""
+    concepts = list(dict.fromkeys(row["concept"] for row in rows))
+    figure, axes = plt.subplots(
+        1, len(concepts), figsize=(5 * len(concepts), 4), squeeze=False, layout="constrained"
+    )
+    for axis, concept in zip(axes[0], concepts, strict=True):
+        own = [row for row in rows if row["concept"] == concept]
+        beyond = 1.15 * max(row["alpha"] for row in own)  # stronger than any that was tried
+        for i, (kind, label) in enumerate(SETS.items()):
+            part = [row for row in own if row["set"] == kind]
+            found = [np.minimum(predicted(part, size), beyond) for size in SIZES]
+            axis.plot(SIZES, [np.mean(v) for v in found], "o-", color=COLOURS[i], label=label)
+            low, high = zip(*(np.quantile(v, (0.1, 0.9)) for v in found), strict=True)
+            axis.fill_between(SIZES, low, high, color=COLOURS[i], alpha=0.15, lw=0)
+        axis.set_xscale("log", base=2)
+        axis.set_xticks(SIZES, [str(size) for size in SIZES])
+        axis.axhline(beyond, color="black", lw=0.6, ls=":")
+        axis.set_title(concept)
+        axis.set_xlabel("inputs")
+    axes[0][0].set_ylabel("strength from which all of them are extinct")
+    axes[0][-1].legend(fontsize=8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, metadata={"Date": None})
+    plt.close(figure)
+
+
+SETS = {
+    "repulsed": "found before, kept diverse",
+    "independent": "found before, independent",
+    "fresh": "begun anew on each edit",
+}
 RUNGS = ("t1", "t2", "t4", "t8", "condition", "step_condition")
 
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from excise.erasers import blocks
 from excise.erasers.base import Work
 from excise.erasers.task_vector import TaskVector
 from excise.primitives import arithmetic
@@ -172,6 +173,26 @@ def shuffled(method: TaskVector, work: Work) -> Direction:
     return arithmetic.permuted(plain(method, work), generator("permuted", work.seed))
 
 
+def part_of(share: float, by_chance: int | None = None) -> Maker:
+    """The paper's, confined to the blocks of most gain over cost, or to as many at random.
+
+    share: of the whole gain that these hold. by_chance: which draw.
+    """
+
+    def make(method: TaskVector, work: Work) -> Direction:
+        own = plain(method, work)
+        scores = blocks.scores(method, work, arithmetic.negated(own), _latents(method, work)[0])
+        names = list(blocks.chosen(scores, share))
+        if by_chance is not None:
+            numbers = generator("blocks", work.seed, by_chance)
+            order = torch.randperm(len(scores), generator=numbers)[: len(names)].tolist()
+            names = [scores[i].block for i in order]
+        groups = work.model.blocks()
+        return arithmetic.restricted(own, [n for block in names for n in groups[block]])
+
+    return make
+
+
 def of_another(name: str) -> Maker:
     """The vector of another concept."""
 
@@ -194,4 +215,9 @@ MAKERS: Mapping[str, Maker] = {
     "without drift": without_drift,
     "generic": generic,
     "shuffled": shuffled,
+    "half of the gain": part_of(0.5),
+    "most of the gain": part_of(0.8),
+    **{f"as many by chance, {i + 1}": part_of(0.5, i) for i in range(3)},
 }
+WAYS = tuple(name for name in MAKERS if "gain" not in name and "chance" not in name)
+PARTS = tuple(name for name in MAKERS if name not in WAYS)

@@ -1,0 +1,113 @@
+"""How strong must an edit be: what sets of inputs predict, and what a fresh search needs.
+
+Two sets are found on the unedited model, one kept diverse and one of independent searches. Each is
+carried along to every strength of a plain task vector. Beside them stands a search that is begun
+anew on every edited model, with pictures that neither set has seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from study import Study
+from torch import Tensor
+
+from excise.api.judging import judges_for
+from excise.primitives.carrying import carry
+from excise.primitives.data import Split, concept_pictures
+from excise.primitives.inversion import Inversion, Inverter
+from excise.primitives.panel import label_of, read
+from excise.rng import seed_of
+from excise.stats import Rate
+from excise.store import hash_json, read_json, write_json
+from excise.types import Concept, Request
+
+GRID = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0)
+SIZES = (1, 2, 4, 8, 16, 32)
+LOOKS, CARRIED, PICTURES = 8, 20, 64
+FLOOR = 0.10
+"""An input is extinct where its rate is not above this beyond chance (one-sided, 90 %)."""
+
+Row = dict[str, Any]
+
+
+class Strengths:
+    """One concept's sets on one direction."""
+
+    def __init__(self, study: Study, name: str, direction: Mapping[str, Tensor], seed: int) -> None:
+        self.study, self.name, self.direction, self.seed = study, name, direction, seed
+        self.concept: Concept = study.concept(name, shown=False)
+        self.judge = judges_for(study.model, (self.concept,), None).first
+
+    def rows(self) -> Iterator[Row]:
+        """A row a set and strength; each is kept as soon as it is measured."""
+        for mode in ("repulsed", "independent"):
+            found: list[Inversion] = []
+            for alpha in GRID:
+                yield self._kept(mode, alpha, found)
+        for alpha in GRID:
+            yield self._kept("fresh", alpha, [])
+
+    def _kept(self, kind: str, alpha: float, found: list[Inversion]) -> Row:
+        study = self.study
+        split: Split = "attack" if kind == "fresh" else "choose"
+        key = ["strengths", self.name, kind, alpha, self.seed, study.model.fingerprint()]
+        file = study.work / "points" / f"{hash_json(key)[:16]}.json"
+        if not file.exists():
+            latents = self._latents(split)  # those of the unedited model, for all of them
+            if kind != "fresh" and not found:
+                found.append(self._search(latents, kind, split))
+            with study.model.swapped(self.direction, strength=alpha):
+                if kind == "fresh":
+                    live = self._search(latents, "independent", split)
+                else:
+                    live = carry(study.model, found[0], latents, CARRIED, seed=self.seed)
+                hits = self._hits(live)
+            facts = {"concept": self.name, "set": kind, "alpha": alpha, "seed": self.seed}
+            write_json(file, {**facts, "hits": hits, "looks": LOOKS})
+        row: Any = read_json(file)
+        return dict(row)
+
+    def _latents(self, split: Split) -> Tensor:
+        model = self.study.model
+        return concept_pictures(model, self.concept, PICTURES, split=split, seed=self.seed).latents
+
+    def _search(self, latents: Tensor, mode: Any, split: Split) -> Inversion:
+        return Inverter(steps=300, mode=mode, weighting="min_snr").run(
+            self.study.model,
+            latents,
+            restarts=max(SIZES),
+            seed=seed_of("strengths", mode, split, self.seed),
+            word=self.name if mode == "repulsed" else None,
+            progress=self.study.progress,
+        )
+
+    def _hits(self, found: Inversion) -> list[int]:
+        many = found.prompts()
+        seeds = [seed_of("strengths", "looks", self.seed, i) for i in range(LOOKS)]
+        request = Request(
+            prompts=tuple(prompt for prompt in many for _ in seeds), seeds=tuple(seeds) * len(many)
+        )
+        label = label_of(self.judge, self.concept)
+        shown = read(self.judge, self.study.model.generate(request).uint8(), [label]).shown(label)
+        return [int(k) for k in shown.view(len(many), LOOKS).sum(dim=1)]
+
+
+def extinct_from(rows: Sequence[Row], members: Sequence[int]) -> float:
+    """The smallest strength from which on no member lives; infinite where there is none."""
+    alpha = float("inf")
+    for row in sorted(rows, key=lambda row: -row["alpha"]):
+        if any(Rate(row["hits"][i], row["looks"]).low(0.9) > FLOOR for i in members):
+            return alpha
+        alpha = float(row["alpha"])
+    return alpha
+
+
+def predicted(rows: Sequence[Row], size: int, draws: int = 200) -> list[float]:
+    """`extinct_from` of random parts of a set."""
+    whole = len(rows[0]["hits"])
+    rng = np.random.default_rng(size)
+    parts = [rng.choice(whole, size, replace=False) for _ in range(draws if size < whole else 1)]
+    return [extinct_from(rows, [int(i) for i in part]) for part in parts]
