@@ -37,6 +37,7 @@ lint: $(STAMP)  ## ruff: rules and format
 
 types: $(STAMP)  ## mypy --strict
 	@$(BIN)/mypy
+	@cd benchmarks && MYPYPATH=../src ../$(BIN)/mypy --strict --follow-imports=silent *.py
 
 reproduce: $(STAMP)  ## run the benchmarks again and write their tables and figures
 	@$(BIN)/python benchmarks/reproduce.py

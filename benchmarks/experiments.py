@@ -54,7 +54,7 @@ class Lab:
         self, maker: str, concept: str, settings: Mapping[str, Any], seed: int = 0
     ) -> dict[str, torch.Tensor]:
         """A vector made in one of the ways of `vectors`."""
-        key = [maker, concept, dict(settings), seed, self.study.model.fingerprint()]
+        key: Any = [maker, concept, dict(settings), seed, self.study.model.fingerprint()]
         file = self.study.work / "vectors" / f"{hash_json(key)[:16]}.safetensors"
         if not file.exists():
             model = self.study.model

@@ -49,12 +49,12 @@ class Results:
 
     def row(self, trial: Trial, sizes: Sizes) -> Row:
         """One edit's figures."""
-        key = [trial.key, vars(sizes), self.study.model.fingerprint()]
+        key: Any = [trial.key, vars(sizes), self.study.model.fingerprint()]
         file = self.study.work / "rows" / f"{trial.key}-{hash_json(key)[:8]}.json"
         if not file.exists():
             edit, notes = self.study.edit(trial)
             report = self.study.report(edit, trial.concept, sizes=sizes)
-            facts = {"concept": trial.concept, "method": trial.method, "seed": trial.seed}
+            facts: Row = {"concept": trial.concept, "method": trial.method, "seed": trial.seed}
             write_json(file, {**facts, **notes, "bytes": edit.nbytes, **figures(report)})
         row: Any = read_json(file)
         return dict(row)

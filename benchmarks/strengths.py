@@ -53,7 +53,7 @@ class Strengths:
     def _kept(self, kind: str, alpha: float, found: list[Inversion]) -> Row:
         study = self.study
         split: Split = "attack" if kind == "fresh" else "choose"
-        key = ["strengths", self.name, kind, alpha, self.seed, study.model.fingerprint()]
+        key: Any = ["strengths", self.name, kind, alpha, self.seed, study.model.fingerprint()]
         file = study.work / "points" / f"{hash_json(key)[:16]}.json"
         if not file.exists():
             latents = self._latents(split)  # those of the unedited model, for all of them
@@ -65,7 +65,7 @@ class Strengths:
                 else:
                     live = carry(study.model, found[0], latents, CARRIED, seed=self.seed)
                 hits = self._hits(live)
-            facts = {"concept": self.name, "set": kind, "alpha": alpha, "seed": self.seed}
+            facts: Row = {"concept": self.name, "set": kind, "alpha": alpha, "seed": self.seed}
             write_json(file, {**facts, "hits": hits, "looks": LOOKS})
         row: Any = read_json(file)
         return dict(row)
@@ -95,7 +95,7 @@ class Strengths:
         return [int(k) for k in shown.view(len(many), LOOKS).sum(dim=1)]
 
 
-def extinct_from(rows: Sequence[Row], members: Sequence[int]) -> float:
+def extinct_from(rows: Sequence[Mapping[str, Any]], members: Sequence[int]) -> float:
     """The smallest strength from which on no member lives; infinite where there is none."""
     alpha = float("inf")
     for row in sorted(rows, key=lambda row: -row["alpha"]):
@@ -105,7 +105,7 @@ def extinct_from(rows: Sequence[Row], members: Sequence[int]) -> float:
     return alpha
 
 
-def predicted(rows: Sequence[Row], size: int, draws: int = 200) -> list[float]:
+def predicted(rows: Sequence[Mapping[str, Any]], size: int, draws: int = 200) -> list[float]:
     """`extinct_from` of random parts of a set."""
     whole = len(rows[0]["hits"])
     rng = np.random.default_rng(size)

@@ -18,6 +18,7 @@ from excise.api.judging import judges_for
 from excise.edit import Edit
 from excise.emoji.pictures import WATERMARK, concept_pictures
 from excise.errors import Infeasible
+from excise.method import Budget
 from excise.progress import SILENT, Progress
 from excise.reporting import Report
 from excise.store import Cache, Stages, hash_json, write_json
@@ -46,13 +47,13 @@ class Trial:
     concept: str
     method: str = "task_vector"
     settings: Mapping[str, Any] = field(default_factory=dict)
-    budget: str = "standard"
+    budget: Budget = "standard"
     seed: int = 0
 
     @property
     def key(self) -> str:
         """What its files are called."""
-        rows = [self.method, dict(self.settings), self.budget, self.seed, excise.__version__]
+        rows: Any = [self.method, dict(self.settings), self.budget, self.seed, excise.__version__]
         return f"{self.concept}-{self.method}-{self.seed}-{hash_json(rows)[:10]}"
 
 
