@@ -22,15 +22,29 @@ from vectors import MAKERS, PARTS, WAYS, of_another
 from excise.edit import Edit, Recipe
 from excise.erasers import task_vector
 from excise.erasers.base import Work
+from excise.erasers.mending import mended
 from excise.primitives import arithmetic
 from excise.primitives.prompts import completed
 from excise.progress import for_stream
-from excise.settings import build
-from excise.store import Stages, hash_json, load_tensors, read_json, save_tensors, write_json
+from excise.settings import build, recipe
+from excise.store import Stage, Stages, hash_json, load_tensors, read_json, save_tensors, write_json
 
 DOCS = Path(__file__).resolve().parent.parent / "docs" / "experiments"
 DEVELOPED = ("cat", "sketch")
 Row = dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Shared(Work):
+    """A run whose pictures and lessons other runs may share. own: what is its alone."""
+
+    own: Any = None
+
+    def stage(self, name: str) -> Stage | None:
+        """The run's own settings count only where it trains."""
+        trains = name.startswith("heal-") and name != "heal-kept"
+        key: Any = [self.key, self.own] if trains else self.key
+        return None if self.stages is None else self.stages.stage(name, key)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,19 +73,50 @@ class Lab:
         if not file.exists():
             model = self.study.model
             method = task_vector.TaskVector.fitted(model, settings)
-            target = completed(model, self.study.concept(concept, shown=False))
-            work = Work(
-                model=model,
-                concepts=(target,),
-                seed=seed,
-                judge=None,
-                progress=self.study.progress,
-                stages=Stages(self.study.work / "stages"),
-                key=key,
-            )
+            work = self.work(concept, method, seed, maker)
             make = of_another(maker[3:]) if maker.startswith("of ") else MAKERS[maker]
             save_tensors(file, make(method, work))
         return dict(load_tensors(file)[0])
+
+    def work(
+        self, concept: str, method: task_vector.TaskVector, seed: int, maker: str = "plain"
+    ) -> Shared:
+        """A run on a concept, whose stages are kept; ways to make a vector share none."""
+        model = self.study.model
+        shared: Any = [maker, concept, seed, method.pictures, method.walks, model.fingerprint()]
+        return Shared(
+            model=model,
+            concepts=(completed(model, self.study.concept(concept, shown=False)),),
+            seed=seed,
+            judge=None,
+            progress=self.study.progress,
+            stages=Stages(self.study.work / "stages"),
+            key=shared,
+            own=recipe(method),
+        )
+
+    def healed(
+        self, concept: str, settings: Mapping[str, Any], seed: int = 0, alpha: float = 1.0
+    ) -> Row:
+        """The point of a vector that was healed in some way, at a strength."""
+        name = {
+            "experiment": "healed",
+            "concept": concept,
+            "settings": dict(settings),
+            "seed": seed,
+            "alpha": alpha,
+        }
+
+        def make() -> Edit:
+            model = self.study.model
+            method = task_vector.TaskVector.fitted(model, settings)
+            work = self.work(concept, method, seed)
+            tau = arithmetic.negated(self.direction("plain", concept, {}, seed))
+            found = mended(method, work, tau)
+            edited = Recipe.of(method, work.concepts, seed=seed)
+            return Edit.of(model, arithmetic.scaled(found.deltas, alpha), recipe=edited)
+
+        return self.point(name, make)
 
     def scaled(
         self, maker: str, concept: str, alpha: float, settings: Mapping[str, Any], seed: int = 0
@@ -144,13 +189,13 @@ def healing(lab: Lab) -> Iterable[Row]:
     """How hard to erase, how to heal, what to pin."""
     tried: list[dict[str, Any]] = [
         {"hard": hard, "pin_to": to, "pin_rounds": rounds}
+        for rounds in (0, 1)
         for hard in (2.0, 3.0, 4.0)
         for to in ("hard", "null")
-        for rounds in (0, 1)
     ]
     for concept in DEVELOPED:
         for settings in tried:
-            yield lab.trial(concept=concept, settings={**settings, "strength": 1.0})
+            yield lab.healed(concept, settings)
 
 
 def parts(lab: Lab) -> Iterable[Row]:
