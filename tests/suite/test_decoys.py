@@ -16,7 +16,7 @@ from tests.suite.test_evaluate import SMALL, arms
 from tests.suite.test_returned import ladder, result
 
 from excise.errors import BadFile
-from excise.suite import evaluate, plan
+from excise.suite import decoys, evaluate, plan
 from excise.suite.book import Book
 from excise.suite.decoys import decoys_of, floors, read_sheet
 from excise.suite.returned import pooled_rate, rate_of
@@ -105,6 +105,35 @@ def test_the_floor_is_the_mean_over_decoys_and_is_held_against_the_oracle() -> N
     assert alone.gaps == {}
     assert alone.agrees("base") is None
     assert floors(Book(), rungs, {}) is None
+
+
+def test_without_an_oracle_the_decoys_say_which_rung_counts(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+
+    def tried(rates: dict[object, float]) -> Any:
+        def attack(bench: Any, rung: Any, most: int, roles: Any = ()) -> Any:
+            asked.append((rung, tuple(roles)))
+            return {"fox": {"base": result(rates[rung])}}
+
+        return attack
+
+    one = bench(folder)
+    one.role = lambda role: object()
+    whole = ladder({1: 0.0, 4: 0.0, "condition": 0.0})
+    alone = replace(whole, oracle=None, top=None)
+    assert alone.headline == "condition"
+    monkeypatch.setattr(decoys, "attack_decoys", tried({"condition": 0.9, 4: 0.05, 1: 0.0}))
+    found = decoys.topped(one, alone)
+    assert (found.top, found.headline) == (4, 4)
+    assert asked == [("condition", ("base",)), (4, ("base",))]  # no further than it has to
+    monkeypatch.setattr(decoys, "attack_decoys", tried({"condition": 0.9, 4: 0.9, 1: 0.9}))
+    found = decoys.topped(one, alone)
+    assert (found.top, found.headline) == (None, 1)
+    assert decoys.topped(one, whole) is whole  # the oracle has said it
+    one.sizes = replace(one.sizes, decoys=0)
+    assert decoys.topped(one, alone) is alone
 
 
 def test_a_pool_of_one_is_its_own_rate() -> None:

@@ -7,7 +7,8 @@ are all that somebody without an oracle has.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from excise.attacks.concept_inversion import Rung
 from excise.attacks.result import AttackResult
 from excise.errors import BadFile
 from excise.primitives.panel import labels_of
 from excise.reporting.attacks import Decoys
 from excise.suite.bench import Bench
 from excise.suite.book import Book
-from excise.suite.ladder import Ladder, attacks, one
+from excise.suite.ladder import ORACLE_MOST, Ladder, attacks, one
 from excise.suite.returned import enter, key_of, pooled_excess, pooled_rate
 from excise.types import Concept, digest
 
@@ -53,13 +55,32 @@ def decoys_of(bench: Bench) -> tuple[str, ...]:
     return tuple(able[i * len(able) // n] for i in range(n))
 
 
-def attack_decoys(bench: Bench, ladder: Ladder) -> Results:
-    """The attack that counts, with as many pictures, on each decoy: by decoy, by arm."""
-    attack = attacks(bench, "all")[ladder.headline]
+def topped(bench: Bench, ladder: Ladder) -> Ladder:
+    """The ladder with k* found from the decoys on the unedited model, where there is no oracle.
+
+    From the top down, until a rung at which they are hardly reached.
+    """
+    if ladder.oracle is not None or bench.role("base") is None or not decoys_of(bench):
+        return ladder
+    floors: dict[Rung, float] = {}
+    for rung in reversed(ladder.rungs):
+        found = attack_decoys(bench, rung, len(ladder.pictures), roles=("base",))
+        pool = [result for by_arm in found.values() for result in by_arm.values()]
+        floors[rung] = pooled_rate(pool, ladder.best_of).value
+        if floors[rung] <= ORACLE_MOST:
+            return replace(ladder, top=rung, decoys=floors)
+    return replace(ladder, decoys=floors)
+
+
+def attack_decoys(
+    bench: Bench, rung: Rung, most: int, roles: Sequence[str] = ROLES
+) -> dict[str, dict[str, AttackResult]]:
+    """The attack on a rung, with at most so many pictures, on each decoy: by decoy, by arm."""
+    attack = attacks(bench, "all")[rung]
     found: dict[str, dict[str, AttackResult]] = {}
     for name in decoys_of(bench):
         pictures = read_sheet(_sheet(bench, name), bench.plain.picture_size)
-        pictures = pictures[: len(ladder.pictures)]
+        pictures = pictures[:most]
         words = _notes(bench).get("decoy_names", {}).get(name, ())
         decoy = Concept(
             name,
@@ -71,7 +92,7 @@ def attack_decoys(bench: Bench, ladder: Ladder) -> Results:
         found[name] = {
             arm.key: one(bench, arm, attack, decoy, hashes, section=DECOYS)
             for arm in bench.arms.values()
-            if arm.role in ROLES
+            if arm.role in roles
         }
     return found
 

@@ -21,7 +21,7 @@ from excise.suite import agreement, facts, gallery, history, plain
 from excise.suite.arms import Arm
 from excise.suite.bench import Bench
 from excise.suite.book import Book
-from excise.suite.decoys import attack_decoys, floors
+from excise.suite.decoys import attack_decoys, floors, topped
 from excise.suite.doubts import Sets, doubts
 from excise.suite.held_out import HeldOut, delta_loss, held_out, over_erasure
 from excise.suite.history import History
@@ -154,8 +154,9 @@ class _Searched:
 
 
 def _searched(bench: Bench, book: Book) -> _Searched:
-    ladder, held = climb(bench), held_out(bench)
-    decoys = floors(book, ladder, attack_decoys(bench, ladder))
+    ladder, held = topped(bench, climb(bench)), held_out(bench)
+    tried = attack_decoys(bench, ladder.headline, len(ladder.pictures))
+    decoys = floors(book, ladder, tried)
     gaps = delta_loss(bench, book, held, ladder)
     result = concept_attack(bench, ladder, book, gaps, decoys)
     again = {key: replayed(bench, bench.arms[key], one) for key, one in ladder.counted.items()}

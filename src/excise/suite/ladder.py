@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -38,7 +38,9 @@ class Ladder:
 
     rungs: in order. null: the same prompts and looks without a search. top: k*, the largest rung
     at which the oracle is hardly reached, found from the oracle alone; None without an oracle, or
-    where even the first rung reaches it. pictures: SHA-256 of the attacker's.
+    where even the first rung reaches it. pictures: SHA-256 of the attacker's. decoys: without an
+    oracle, the rungs on which the base was tried on things that it was never shown, with the rates;
+    they then decide in its place.
     """
 
     rungs: tuple[Rung, ...]
@@ -48,13 +50,14 @@ class Ladder:
     top: Rung | None
     oracle: str | None
     pictures: tuple[str, ...]
+    decoys: Mapping[Rung, float] = field(default_factory=dict)
 
     @property
     def headline(self) -> Rung:
-        """K*; else the first rung where an oracle is reached at all, or the last without one."""
+        """K*; else the first rung where all of them reach injection, or the last if unknown."""
         if self.top is not None:
             return self.top
-        return self.rungs[0] if self.oracle else self.rungs[-1]
+        return self.rungs[0] if self.oracle or self.decoys else self.rungs[-1]
 
     @cached_property
     def counted(self) -> Mapping[str, AttackResult]:

@@ -131,18 +131,20 @@ def plan(
             ),
             Line(stage="null attack", arm=arm.key, pictures=looks, kept=shared),
         ]
+        judged = any(other.role == "oracle" for other in arms)
         if decoys and arm.role in ROLES:
+            # Without an oracle they decide which rung counts, at worst at the last one tried.
+            tries = decoys * (1 if judged or arm.role != "base" else attack)
             lines.append(
                 Line(
                     stage="decoys",
                     arm=arm.key,
-                    pictures=decoys * looks,
-                    gradients=decoys * rows,
-                    evaluations=decoys * sizes.restarts * 64,
+                    pictures=tries * looks,
+                    gradients=tries * rows,
+                    evaluations=tries * sizes.restarts * 64,
                     kept=shared,
                 )
             )
-        judged = any(other.role == "oracle" for other in arms)
         captions = (sizes.prompts if judged else 0) + CAPTIONS + 1
         drawn = sizes.held_out if arm.role == "base" and concept.pictures is None else 0
         entries = captions * sizes.held_out * sizes.entries

@@ -167,6 +167,17 @@ def label_of(rung: object) -> str:
 
 
 def _note(ladder: Ladder) -> str:
+    if ladder.decoys and ladder.top is not None:
+        return (
+            f"The figures are those at {label_of(ladder.top)}, the largest budget at which things "
+            "that the unedited model was never shown are hardly reached. No model is at hand that "
+            "never saw the concept."
+        )
+    if ladder.decoys:
+        return (
+            "Even the smallest budget reaches things that the unedited model was never shown in "
+            f"more than {ORACLE_MOST:.0%} of pictures, so none can tell recovery from injection."
+        )
     if ladder.oracle is None:
         return (
             "Without a model that never saw the concept there is nothing to tell recovery from "
