@@ -51,8 +51,8 @@ def mended(method: TaskVector, work: Work, tau: Deltas) -> Mended:
     losses: list[list[float]] = []
     for number in range(method.pin_rounds + 1):
         found = _found(method, work, deltas if number else None, number)
-        inputs = Condition.cat([inputs, found.conditions(work.model).detach()])
-        losses.append([float(value) for value in found.loss])
+        inputs = Condition.cat([inputs, *(o.conditions(work.model).detach() for o in found)])
+        losses.append([float(value) for one in found for value in one.loss])
         pinned = pinned_lesson(
             work.model,
             latents,
@@ -84,24 +84,33 @@ def _kept(method: TaskVector, work: Work) -> Lesson:
     )
 
 
-def _found(method: TaskVector, work: Work, deltas: Deltas | None, number: int) -> Inversion:
-    """Inputs that bring the concept out of the model under an edit, or out of the unedited one."""
+def _found(
+    method: TaskVector, work: Work, deltas: Deltas | None, number: int
+) -> tuple[Inversion, ...]:
+    """Inputs that bring the concept out of the model under an edit, or out of the unedited one.
+
+    One set a space.
+    """
     latents = work.latents(64, "find")
-    inverter = Inverter(
-        steps=method.inversion_steps,
-        samples=method.samples,
-        tokens=method.pin_tokens,
-        weighting=method.weighting,
-    )
     edited = (
         nullcontext() if deltas is None else work.model.swapped(deltas, key=hash_tensors(deltas))
     )
+    spaces = method.pin_spaces
     with stage(work.progress, f"inputs to pin, round {number + 1}"), edited:
-        return inverter.run(
-            work.model,
-            latents,
-            restarts=method.embeddings,
-            seed=seed_of("pin", work.seed, number),
-            progress=work.progress,
-            stages=work.stages,
+        return tuple(
+            Inverter(
+                space=space,
+                steps=method.inversion_steps,
+                samples=method.samples,
+                tokens=method.pin_tokens,
+                weighting=method.weighting,
+            ).run(
+                work.model,
+                latents,
+                restarts=len(range(i, method.embeddings, len(spaces))),
+                seed=seed_of("pin", work.seed, number),
+                progress=work.progress,
+                stages=work.stages,
+            )
+            for i, space in enumerate(spaces)
         )

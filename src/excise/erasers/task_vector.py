@@ -31,6 +31,8 @@ from excise.primitives.losses import mean, one_caption, picture_errors
 from excise.primitives.strength import Floors, Search, search
 
 Variant = Literal["healed", "paper"]
+Name = Literal["token", "condition"]
+PINNED: tuple[Name, ...] = get_args(Name)
 GRIDS: Mapping[Variant, tuple[float, ...]] = {
     "healed": (0.5, 0.75, 1.0, 1.25, 1.5),  # 1 is the edit as it was healed
     "paper": (0.5, 1.0, 1.5, 2.0, 3.0, 4.0),
@@ -61,8 +63,9 @@ class TaskVector(Eraser):
         pictures of everything else on whose way the unedited model's predictions are held.
     pin: weight of holding the concept down at inputs that bring it out, to what the ``hard`` edit
         says there, or to what the unedited model says without a prompt (``null``). pinned: points.
-        pin_tokens: soft tokens of the inputs. pin_rounds: searches on the healed edit, each of
-        which adds ``embeddings`` inputs, and is followed by as much healing again.
+        pin_spaces: in which inputs are searched for, an equal share in each. pin_tokens: soft
+        tokens of those in the token space. pin_rounds: searches on the healed edit, each of which
+        adds ``embeddings`` inputs, and is followed by as much healing again.
     """
 
     name: ClassVar[str] = "task_vector"
@@ -124,6 +127,7 @@ class TaskVector(Eraser):
     pin: float = 1.0
     pin_to: Literal["hard", "null"] = "hard"
     pinned: int = 1024
+    pin_spaces: tuple[Name, ...] = ("token",)
     pin_tokens: int = 4
     pin_rounds: int = 1
 
@@ -132,6 +136,14 @@ class TaskVector(Eraser):
         self._positive("hard", "heal", "heal_batch", "heal_lr", "walks", "pinned", "pin_tokens")
         self._among("variant", get_args(Variant))
         self._among("pin_to", ("hard", "null"))
+        if not self.pin_spaces or len(self.pin_spaces) > self.embeddings:
+            raise BadSetting(
+                f"{self.name}: expected at least one of pin_spaces, and no more than embeddings, "
+                f"got {self.pin_spaces} and {self.embeddings}"
+            )
+        for space in self.pin_spaces:
+            if space not in PINNED:
+                raise BadSetting(f"{self.name}: expected pin_spaces among {PINNED}, got {space!r}")
         if not 0 < self.gain <= 1:
             raise BadSetting(f"{self.name}: expected gain in (0, 1], got {self.gain}")
         if self.pin < 0 or self.pin_rounds < 0:
