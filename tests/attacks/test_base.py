@@ -1,19 +1,21 @@
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pytest
 import torch
-from tests.attacks.toy import Learning, Nearest, Words
+from tests.attacks.toy import Deaf, Learning, Nearest, Words
 from tests.trained import World, world
+from torch import Tensor
 
 from excise import registry
 from excise.attacks.base import Attack, AttackResult, companion_loss, run_attack
 from excise.attacks.reseed import Reseed
 from excise.errors import BadSetting, UserError
 from excise.primitives.denoising import Bank
+from excise.rng import seed_of
 from excise.settings import build, recipe
-from excise.types import Concept, Prompt, Request, digest
+from excise.types import Concept, Prompt, Request, Samples, digest
 
 CAT = Concept("cat")
 
@@ -52,15 +54,15 @@ def test_the_framework_finds_the_word_that_works(w: World) -> None:
 def test_the_pictures_that_count_were_never_looked_at(w: World) -> None:
     judge = Nearest(w)
     run(w, Words(words=("cat",)), judge)
-    looked, scored = judge.seen[0:2], judge.seen[2:4]
-    for a in looked:
-        for b in scored:
-            assert not any(torch.equal(x, y) for x in a for y in b)
+    (seen,) = judge.seen
+    first, second = seen.split(2 + 3)  # of each prompt the select seeds, then the score seeds
+    looked, scored = torch.cat([first[:2], second[:2]]), torch.cat([first[2:], second[2:]])
+    assert not any(torch.equal(x, y) for x in looked for y in scored)
     # One prompt's noise is not the other's, nor does it change from run to run.
-    assert not torch.equal(looked[0], looked[1])
+    assert not torch.equal(first, second)
     again = Nearest(w)
     run(w, Words(words=("cat",)), again)
-    assert all(torch.equal(x, y) for x, y in zip(judge.seen, again.seen, strict=True))
+    assert torch.equal(seen, again.seen[0])
 
 
 def test_a_search_that_learns_is_scored_with_what_it_chose(w: World) -> None:
@@ -70,6 +72,94 @@ def test_a_search_that_learns_is_scored_with_what_it_chose(w: World) -> None:
     assert found.drawn.pictures == 2 * 2 * 2 + 2 * 3
     with pytest.raises(UserError):
         found.curve(1)
+
+
+def drawn(monkeypatch: pytest.MonkeyPatch, w: World) -> list[int]:
+    """How many pictures each call for some draws, from now on."""
+    sizes: list[int] = []
+    generate = w.model.generate
+
+    def counted(request: Request) -> Samples:
+        sizes.append(len(request))
+        return generate(request)
+
+    monkeypatch.setattr(w.model, "generate", counted)
+    return sizes
+
+
+def alone(w: World, requests: Sequence[Request], seeds: Sequence[int]) -> Tensor:
+    """The judge's values (P, S) of a round, of which each picture is drawn by itself."""
+    rows = [
+        torch.cat(
+            [
+                Nearest(w)
+                .score(
+                    w.model.generate(one.on(seed_of("picture", s, p, one.seeds[0]))).pictures, CAT
+                )
+                .values
+                for s in seeds
+            ]
+        )
+        for p, one in enumerate(requests)
+    ]
+    return torch.stack(rows)
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [Reseed(restarts=3), Words(words=("dog", "cat")), Deaf(words=("dog", "cat")),
+     Learning(words=("dog", "cat"))],
+    ids=lambda attack: type(attack).__name__,
+)  # fmt: skip
+def test_drawing_together_gives_what_drawing_one_by_one_gives(w: World, attack: Attack) -> None:
+    found = run(w, attack)
+    for r, requests in enumerate(found.requests):
+        close = {"atol": 2e-3, "rtol": 0.0}  # the last bits depend on the batch
+        torch.testing.assert_close(found.select[r], alone(w, requests, (0, 1)), **close)
+        if attack.independent or set(found.chosen) == {r}:
+            torch.testing.assert_close(found.score[r], alone(w, requests, (10, 11, 12)), **close)
+
+
+def test_pictures_are_drawn_in_few_calls(w: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = drawn(monkeypatch, w)
+    found = run(w, Reseed(restarts=20), select_seeds=range(4), score_seeds=range(10, 13))
+    assert sizes == [256, 20 * 2 * (4 + 3) - 256]
+    assert found.drawn.pictures == sum(sizes)
+    sizes.clear()
+    words = ("dog", "cat", "dog")
+    run(w, Words(words=words))
+    assert sizes == [2 * (2 + 3)] * 3  # a round at a time, since it wants to be told
+    sizes.clear()
+    run(w, Learning(words=words))
+    assert sizes == [2 * 2] * 3 + [2 * 3]
+
+
+def test_who_needs_no_answer_gets_none_and_finds_the_same(w: World) -> None:
+    deaf, told = Deaf(words=("dog", "cat", "dog")), Words(words=("dog", "cat", "dog"))
+    a, b = run(w, deaf), run(w, told)
+    assert deaf.told == [(False, False)] * 3
+    assert told.told == [(False, False), (True, True), (False, False)]
+    torch.testing.assert_close(a.select, b.select, atol=2e-3, rtol=0)
+    torch.testing.assert_close(a.score, b.score, atol=2e-3, rtol=0)
+    assert a.chosen == b.chosen
+    assert a.drawn.pictures == b.drawn.pictures
+    assert a.drawn.evaluations == b.drawn.evaluations
+
+
+def test_who_learns_is_told_before_it_goes_on(w: World) -> None:
+    class Stops(Learning):
+        """Ends as soon as all have fallen."""
+
+        def search(self, *args, **kwargs):  # type: ignore[no-untyped-def]
+            hunt = super().search(*args, **kwargs)
+            fell = None
+            while fell is None or not all(fell):
+                fell = yield hunt.send(fell)
+
+    found = run(w, Stops(words=("dog", "dog", "cat", "dog", "cat")))
+    assert len(found) == 3
+    assert found.chosen == (2, 2)
+    assert found.rate == 1
 
 
 def test_the_null_draws_new_noise_and_reaches_what_words_reach(w: World) -> None:

@@ -64,3 +64,10 @@ class Learning(Words):
     """The same, but with restarts that may depend on one another."""
 
     independent: ClassVar[bool] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deaf(Words):
+    """The same, but without need of an answer."""
+
+    needs: ClassVar[frozenset[Need]] = frozenset({"prompts"})

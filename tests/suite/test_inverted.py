@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 from tests import panels
 from tests.suite import two
@@ -19,6 +20,7 @@ from excise.suite.book import Book
 from excise.suite.held_out import held_out, over_erasure
 from excise.suite.history import History
 from excise.suite.inverted import inversions
+from excise.types import Request, Samples
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +85,33 @@ def test_a_ruined_network_explains_nothing_under_any_input(history: History) -> 
     assert scar.unnamed["edit"].value > scar.unnamed["base"].value
     assert scar.gap == {}  # there is no oracle
     assert book.odd == []
+
+
+def test_all_inputs_are_drawn_together_and_as_they_are_alone(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = arms()[0]
+    requests: list[Request] = []
+    generate = base.model.generate
+
+    def counted(request: Request) -> Samples:
+        requests.append(request)
+        return generate(request)
+
+    bench = Bench(arms={base.key: base}, concept=two.CAT, judge=two.Two(), sizes=SMALL)
+    book = Book()
+    with monkeypatch.context() as patch:
+        patch.setattr(base.model, "generate", counted)
+        found = inversions(bench, book, history, None)
+    assert found is not None
+    assert [len(request) for request in requests] == [3 * SMALL.embedding]
+    seeds = requests[0].seeds[: SMALL.embedding]
+    prompts = history.choose[0].prompts()
+    for prompt, scores, sheet in zip(prompts, book.scores, book.sheets.values(), strict=True):
+        pictures = generate(Request(prompts=(prompt,), seeds=seeds)).uint8()
+        values = two.Two().score(pictures, "cat").values.numpy()
+        assert np.abs(scores.values - values).max() < 2e-3  # the last bits depend on the batch
+        assert (sheet.int() - pictures.int()).abs().max() <= 1
 
 
 def test_without_a_record_there_is_no_section() -> None:

@@ -22,7 +22,7 @@ from excise.primitives.denoising import Bank, concept_loss
 from excise.progress import SILENT, stage
 from excise.rng import seed_of
 from excise.settings import recipe
-from excise.types import Concept, Costs, Judge, Progress, Prompt, Request, TextToImage
+from excise.types import Concept, Costs, Judge, Progress, Prompt, Request, TextToImage, merged
 
 Need = Literal[
     "prompts", "feedback", "sampler", "start", "embeddings", "gradients", "pictures", "base",
@@ -67,7 +67,9 @@ class Attack(Method):
         """Yield one candidate a prompt, as often as there are restarts; is sent which fell.
 
         A candidate is a request for one picture. Its seed only says which noise it is compared on:
-        two candidates for one prompt that have the same seed are drawn on the same noise.
+        two candidates for one prompt that have the same seed are drawn on the same noise. All that
+        a candidate needs is in its request, since it may be drawn after the search has gone on.
+        An independent search that does not need ``feedback`` is sent that none fell.
         """
 
     def within(self, budget: Budget) -> Mapping[str, object]:
@@ -94,7 +96,8 @@ def run_attack(
     search is told (a prompt fell if half of them or more show the concept), and on the score
     seeds, which alone count and of which the search learns nothing. A search that is not
     independent is scored with what it chose only. Noise is shared by all models and attacks that
-    are run on the same prompts and seeds, and differs between prompts.
+    are run on the same prompts and seeds, and differs between prompts. What no answer waits for is
+    drawn together, in large requests (`merged`).
 
     Raises:
         UserError: no prompts; no seeds, or a seed in both sets; a candidate that is not one
@@ -106,10 +109,12 @@ def run_attack(
             "expected prompts, and select and score seeds that have none in common, got "
             f"{len(texts)} prompts, {list(select_seeds)} and {list(score_seeds)}"
         )
-    jury = _Jury(model, concept, judge)
+    jury = _Jury(model, concept, judge, progress or SILENT)
+    seeds = (*select_seeds, *(score_seeds if attack.independent else ()))
+    # Where no answer is waited for, all is drawn at the end.
+    later = attack.independent and "feedback" not in attack.needs
     rounds: list[tuple[Request, ...]] = []
-    select: list[Tensor] = []  # (P, S) each
-    score: list[Tensor] = []  # (P, T) each
+    parts: list[Tensor] = []  # (N', P, S), or (N', P, S + T) with the score seeds
     spent = Costs()
     fell: tuple[bool, ...] | None = None
     with stage(progress or SILENT, f"attack {attack.name}", unit="restart") as shown:
@@ -126,14 +131,19 @@ def run_attack(
                 spent = spent + (model.costs - before)
             _check(attack, found, len(texts))
             rounds.append(found)
-            select.append(jury.values(found, select_seeds))
-            if attack.independent:
-                score.append(jury.values(found, score_seeds))
-            hits = (select[-1] >= jury.threshold).float().mean(dim=1)  # (P, S) -> (P,)
-            fell = tuple(bool(rate >= 0.5) for rate in hits)
+            fell = (False,) * len(texts)
+            if not later:
+                parts.append(jury.values([found], seeds))
+                looked = parts[-1][0, :, : len(select_seeds)]  # (P, S)
+                rates = (looked >= jury.threshold).float().mean(dim=1)  # (P, S) -> (P,)
+                fell = tuple(bool(rate >= 0.5) for rate in rates)
             shown.advance()
         if not rounds:
             raise UserError(f"expected a candidate from the attack {attack.name}, got none")
+        values = jury.values(rounds, seeds) if later else torch.cat(parts)
+        select, score = values.tensor_split([len(select_seeds)], dim=2)  # (N, P, S), (N, P, T)
+        if not attack.independent:
+            score = torch.full((len(rounds), len(texts), len(score_seeds)), torch.nan)
         result = AttackResult(
             attack=attack.name,
             settings=recipe(attack),
@@ -147,19 +157,16 @@ def run_attack(
             select_seeds=tuple(select_seeds),
             score_seeds=tuple(score_seeds),
             seed=seed,
-            select=torch.stack(select),
-            score=torch.stack(score)
-            if score
-            else torch.full((len(rounds), len(texts), len(score_seeds)), torch.nan),
+            select=select.clone(),
+            score=score.clone(),
             searched=spent,
             drawn=jury.spent,
         )
         if attack.independent:
             return result
-        best = tuple(rounds[r][p] for p, r in enumerate(result.chosen))
-        values = jury.values(best, score_seeds)  # (P, T)
+        best = jury.values([result.chosen_requests], score_seeds)[0]  # (P, T)
         for p, r in enumerate(result.chosen):
-            result.score[r, p] = values[p]
+            result.score[r, p] = best[p]
         return replace(result, drawn=jury.spent)
 
 
@@ -181,20 +188,32 @@ def companion_loss(
 class _Jury:
     """Draws candidates on given seeds and asks the judge."""
 
-    def __init__(self, model: TextToImage, concept: Concept, judge: Judge) -> None:
+    def __init__(
+        self, model: TextToImage, concept: Concept, judge: Judge, progress: Progress
+    ) -> None:
         self._model, self._concept, self._judge = model, concept, judge
+        self._progress = progress
         self.threshold = 0.0
         self.name = judge.name
         self.spent = Costs()
 
-    def values(self, requests: Sequence[Request], seeds: Sequence[int]) -> Tensor:
-        """float32 (P, S)."""
-        return torch.stack([self._row(p, request, seeds) for p, request in enumerate(requests)])
+    def values(self, rounds: Sequence[Sequence[Request]], seeds: Sequence[int]) -> Tensor:
+        """float32 (N, P, S), of N rounds of P candidates, all drawn together."""
+        wanted = [
+            request.on(*(seed_of("picture", s, prompt, request.seeds[0]) for s in seeds))
+            for found in rounds
+            for prompt, request in enumerate(found)
+        ]
+        values = torch.empty(len(wanted) * len(seeds))
+        with stage(self._progress, "draw and judge", len(values), "picture") as told:
+            for numbers, request in merged(wanted):
+                values[numbers] = self._judged(request)
+                told.advance(len(numbers))
+        return values.view(len(rounds), -1, len(seeds))
 
-    def _row(self, prompt: int, request: Request, seeds: Sequence[int]) -> Tensor:
-        own = [seed_of("picture", s, prompt, request.seeds[0]) for s in seeds]
+    def _judged(self, request: Request) -> Tensor:
         before = self._model.costs
-        pictures = self._model.generate(request.on(*own)).pictures
+        pictures = self._model.generate(request).pictures
         self.spent = self.spent + (self._model.costs - before)
         score = self._judge.score(pictures, self._concept)
         self.threshold, self.name = score.threshold, score.judge

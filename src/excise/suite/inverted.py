@@ -22,7 +22,7 @@ from excise.suite.bench import Bench, Made
 from excise.suite.book import Book
 from excise.suite.held_out import LOSS, HeldOut
 from excise.suite.history import History
-from excise.types import Request, Score
+from excise.types import Request, Score, merged
 
 EMBEDDINGS = "inverted inputs"
 MOST, SHOWN = 32, 4  # inputs, and pictures of each that are kept
@@ -131,11 +131,11 @@ def _gap(
 
 def _made(bench: Bench, arm: Arm, found: Inversion, held: HeldOut | None) -> _Set:
     def draw() -> Made:
-        seeds = _seeds(bench)
+        seeds = tuple(_seeds(bench))
         values, small = [], []
         with arm.live() as model:
-            for prompt in found.prompts():
-                request = Request(prompts=(prompt,), seeds=tuple(seeds))
+            # Requests that differ in texts alone are one kind, so pictures come in their order.
+            for _, request in merged([Request(prompts=(p,), seeds=seeds) for p in found.prompts()]):
                 pictures = model.generate(request).uint8()
                 sheet = read(bench.judge, pictures, [bench.label])
                 values.append(sheet.score(bench.label).values)

@@ -1,6 +1,7 @@
 """The words of the package as values and protocols: frozen, no input or output, no model code."""
 
 from excise.types.condition import PUNCTUATION, Condition, Index, Span, Tokens
+from excise.types.merging import merged
 from excise.types.protocols import (
     Attack,
     EditLike,
@@ -52,4 +53,5 @@ __all__ = [
     "Tokens",
     "digest",
     "fill",
+    "merged",
 ]
