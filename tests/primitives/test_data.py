@@ -9,7 +9,15 @@ from torch import Tensor
 
 from excise.errors import BadConcept, BadSetting
 from excise.models.load import of_pipeline
-from excise.primitives.data import CONTEXTS, Pictures, Split, concept_pictures, spread
+from excise.primitives.data import (
+    CONTEXTS,
+    SHARES,
+    Pictures,
+    Split,
+    concept_pictures,
+    parts,
+    spread,
+)
 from excise.rng import generator
 from excise.types import Concept, digest
 
@@ -67,7 +75,7 @@ def test_prompts_cover_names_templates_and_contexts_evenly() -> None:
 
 
 def test_given_pictures_are_cut_into_disjoint_sets_whatever_the_seed(model: Any) -> None:
-    given = pictures(13)
+    given = pictures(16)
     concept = Concept("cat", pictures=torch.cat([given, given[:4]]))  # some twice
     sets = {s: concept_pictures(model, concept, 99, split=s, seed=1) for s in SPLITS}
     hashes = [name for one in sets.values() for name in one.hashes]
@@ -88,6 +96,16 @@ def test_given_pictures_are_cut_into_disjoint_sets_whatever_the_seed(model: Any)
     assert torch.equal(few.latents[:1], own)
 
 
+@pytest.mark.parametrize("n", [5, 6, 16, 160, 641])
+def test_parts_leave_no_picture_out_and_share_none(n: int) -> None:
+    found = parts(n)
+    assert tuple(found) == SPLITS
+    assert [i for own in found.values() for i in own] == list(range(n))
+    for name, own in found.items():
+        assert abs(len(own) - SHARES[name] * n) <= 2
+        assert len(own) >= 1
+
+
 def test_floating_pictures_count_as_the_same(model: Any) -> None:
     given = pictures(8)
     whole = concept_pictures(model, Concept("cat", pictures=given), 9)
@@ -96,11 +114,11 @@ def test_floating_pictures_count_as_the_same(model: Any) -> None:
 
 
 def test_mistakes_are_said(model: Any) -> None:
-    with pytest.raises(BadConcept, match="at least 4 different pictures of 'cat'.*got 3"):
-        concept_pictures(model, Concept("cat", pictures=pictures(3)), 2)
+    with pytest.raises(BadConcept, match="at least 5 different pictures of 'cat'.*got 4"):
+        concept_pictures(model, Concept("cat", pictures=pictures(4)), 2)
     with pytest.raises(BadSetting, match="n >= 1"):
         drawn(model, 0)
     with pytest.raises(BadSetting, match="in every context"):
         drawn(model, contexts=("{} on a blue background", "a photo"))
     with pytest.raises(BadSetting, match="split"):
-        drawn(model, split="test")
+        drawn(model, split="held out")

@@ -90,11 +90,21 @@ def test_a_figure_that_is_no_number_is_left_out_and_said() -> None:
         (Sets(attacker=("tau", "a")), ["sets_overlap"]),
         (Sets(held_out=("tau", "b")), ["held_out_overlap"]),
         (Sets(attacker=("a",), held_out=("a", "b")), ["held_out_overlap"]),
+        (Sets(attacker=("a",), held_out=("a", "tau")), ["held_out_overlap"] * 2),
     ],
 )
 def test_sets_that_share_pictures_are_told(sets: Sets, found: list[str]) -> None:
     history = History(record={"pictures": [{"hashes": ["tau", "tau2"]}]})
     assert names(_overlap(history, sets)) == found
+
+
+def test_it_is_said_how_many_pictures_who_had() -> None:
+    history = History(record={"pictures": [{"hashes": ["a", "b"]}]})
+    edit, attacker = _overlap(history, Sets(attacker=("c",), held_out=("a", "b", "c", "d")))
+    assert "2 of the 4" in edit.found
+    assert "the edit" in edit.found
+    assert "1 of the 4" in attacker.found
+    assert "the attacker" in attacker.found
 
 
 def test_decoys_that_say_other_things_than_the_oracle_are_told() -> None:

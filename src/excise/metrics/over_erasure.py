@@ -24,7 +24,8 @@ CAPTIONS = ("named", "empty")
 class OverErasure(Metric):
     """The denoising loss on pictures of the concept, paired by picture, noise and level.
 
-    The pictures are the concept's own, or drawn by the base; none that the edit was made from.
+    The pictures are the concept's own, or drawn by the base; none that the edit was made from, and
+    none that an attacker has.
     Where the edit's loss lies above the oracle's, the concept has become less likely than it is to
     a model that never saw it, and that shows.
 
@@ -49,7 +50,7 @@ class OverErasure(Metric):
         source = work.arms.get(BASE, work.arms[EDIT])
         with source.live() as model:
             made = concept_pictures(
-                model, full, self.pictures, split="attack", seed=work.seed, progress=work.progress
+                model, full, self.pictures, split="test", seed=work.seed, progress=work.progress
             )
         bank = Bank.of(made.latents, self.entries * len(made), seed=work.seed)
         texts = naming(work.plain, full)[: self.captions]

@@ -1,4 +1,4 @@
-"""Pictures of a concept, in sets that share none: to make a change, to find, to choose, to test."""
+"""Pictures of a concept, in sets that share none: to make a change, to attack it, to test it."""
 
 from __future__ import annotations
 
@@ -15,8 +15,12 @@ from excise.progress import SILENT, Progress, stage
 from excise.rng import generator, seed_of
 from excise.types import Concept, Condition, Prompt, Request, TextToImage, digest
 
-Split = Literal["tau", "find", "choose", "attack"]
-SHARES: Mapping[Split, float] = {"tau": 0.4, "find": 0.2, "choose": 0.2, "attack": 0.2}
+Split = Literal["tau", "find", "choose", "attack", "test"]
+SHARES: Mapping[Split, float] = {
+    "tau": 0.35, "find": 0.15, "choose": 0.15, "attack": 0.2, "test": 0.15,
+}  # fmt: skip
+"""What given pictures are for: to make the change, to find and to choose by, all three an eraser's;
+to attack with; and to test on, which neither an eraser nor an attacker sees."""
 
 # Sentences around a prompt, so that no style, place or light comes with the concept alone.
 CONTEXTS: tuple[str, ...] = (
@@ -171,6 +175,19 @@ def _given(
     )
 
 
+def parts(n: int) -> dict[Split, range]:
+    """Which of ``n`` >= 5 different pictures, in the order of their hashes, are in each set."""
+    spare = n - len(SHARES)  # one each, and the rest by share
+    found: dict[Split, range] = {}
+    first, total = 0, 0.0
+    for i, (name, share) in enumerate(SHARES.items()):
+        total += share
+        last = i + 1 + round(total * spare)
+        found[name] = range(first, last)
+        first = last
+    return found
+
+
 def _share(concept: Concept, pictures: Tensor, split: Split) -> list[tuple[str, int]]:
     """(hash, row) of a split's part of the different pictures, in the order of their hashes."""
     whole = pictures if pictures.dtype == torch.uint8 else (pictures * 255).round().to(torch.uint8)
@@ -178,14 +195,8 @@ def _share(concept: Concept, pictures: Tensor, split: Split) -> list[tuple[str, 
     if len(rows) < len(SHARES):
         raise BadConcept(
             f"expected at least {len(SHARES)} different pictures of {concept.name!r}, so that "
-            f"those to make, find, choose and test are not the same, got {len(rows)}; give more, "
-            "or none, and the model draws them"
+            f"those to make, find, choose, attack and test are not the same, got {len(rows)}; give "
+            "more, or none, and the model draws them"
         )
-    names = list(SHARES)
-    spare = len(rows) - len(SHARES)  # one each, and the rest by share
-    ends, total = [0], 0.0
-    for i, name in enumerate(names):
-        total += SHARES[name]
-        ends.append(i + 1 + round(total * spare))
-    place = names.index(split)
-    return rows[ends[place] : ends[place + 1]]
+    own = parts(len(rows))[split]
+    return rows[own.start : own.stop]

@@ -164,15 +164,17 @@ def _overlap(history: History, sets: Sets) -> Iterator[Check]:
             meaning="The attack is then a test on the training set.",
             advice="Give more pictures, or let the model draw them.",
         )
-    seen = (history.hashes | set(sets.attacker)) & set(sets.held_out)
-    if seen:
-        yield Check(
-            name="held_out_overlap",
-            found=f"{len(seen)} of the {len(sets.held_out)} pictures that losses are measured on "
-            "are not held out: the attacker or the edit had them too.",
-            meaning="A loss on pictures that were trained on is too small.",
-            advice="Give more pictures, or let the model draw them.",
-        )
+    held = set(sets.held_out)
+    for who, seen in (("the edit", history.hashes), ("the attacker", set(sets.attacker))):
+        if both := seen & held:
+            yield Check(
+                name="held_out_overlap",
+                found=f"{len(both)} of the {len(held)} pictures that losses are measured on are "
+                f"not held out: {who} had them too.",
+                meaning="A loss on pictures that were trained on is too small.",
+                advice="Give those that the edit was made from, which are then cut alike; or "
+                "others; or none, and the model draws them.",
+            )
 
 
 def _decoys(bench: Bench, attacks: Sequence[AttackResult]) -> Iterator[Check]:

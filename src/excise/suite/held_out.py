@@ -13,7 +13,7 @@ from torch import Tensor
 from excise.attacks.base import companion_loss
 from excise.metrics.base import mean_interval
 from excise.metrics.over_erasure import caption_loss
-from excise.primitives.data import concept_pictures
+from excise.primitives.data import Split, concept_pictures
 from excise.primitives.denoising import Bank
 from excise.primitives.prompts import naming
 from excise.reporting.figures import Estimate
@@ -27,6 +27,7 @@ from excise.suite.ladder import Ladder
 from excise.types import Prompt, Request
 
 LOSS = "loss"
+SPLIT: Split = "test"
 LEVEL = 0.95
 CAPTIONS = 3  # of the concept's own prompts
 
@@ -60,7 +61,7 @@ class HeldOut:
 
 
 def held_out(bench: Bench) -> HeldOut:
-    """The concept's own pictures that no eraser sees, or new ones by the unedited model."""
+    """The concept's own pictures that neither eraser nor attacker sees, or the base's new ones."""
     source = bench.role("base") or next(iter(bench.arms.values()))
     seed = seed_of("held out", bench.seed)
 
@@ -69,13 +70,18 @@ def held_out(bench: Bench) -> HeldOut:
             bench.plain,
             bench.full,
             bench.sizes.held_out,
-            split="attack",
+            split=SPLIT,
             seed=seed,
             progress=bench.progress,
         )
         return {"latents": found.latents}, list(found.hashes)
 
-    key = {"held out": bench.full.to_json(), "pictures": bench.sizes.held_out, "seed": seed}
+    key = {
+        "held out": bench.full.to_json(),
+        "pictures": bench.sizes.held_out,
+        "split": SPLIT,
+        "seed": seed,
+    }
     kept = bench.kept(LOSS, source, key, make)
     latents = kept.tensors["latents"]
     hashes: Any = kept.record
@@ -83,14 +89,8 @@ def held_out(bench: Bench) -> HeldOut:
     return HeldOut(latents=latents, hashes=tuple(hashes), bank=bank)
 
 
-def delta_loss(bench: Bench, book: Book, held: HeldOut, ladder: Ladder) -> dict[str, Estimate]:
-    """Delta = L(oracle) - L(arm), each at what the attack found on it; by arm.
-
-    At most 0 within its interval: the arm explains the concept no better than a model that never
-    saw it. Nothing without an oracle.
-    """
-    if ladder.oracle is None:
-        return {}
+def found_losses(bench: Bench, held: HeldOut, ladder: Ladder) -> dict[str, Losses]:
+    """Each arm's losses (B,) at what the attack found on it, averaged over its inputs."""
     losses = {}
     for name, one in ladder.counted.items():
         arm, requests = bench.arms[name], one.chosen_requests
@@ -101,6 +101,18 @@ def delta_loss(bench: Bench, book: Book, held: HeldOut, ladder: Ladder) -> dict[
 
         asked = [request.to_json({}) for request in requests]
         losses[name] = _kept(bench, arm, held, {"requests": asked}, measure).mean(axis=0)
+    return losses
+
+
+def delta_loss(bench: Bench, book: Book, held: HeldOut, ladder: Ladder) -> dict[str, Estimate]:
+    """Delta = L(oracle) - L(arm), each at what the attack found on it; by arm.
+
+    At most 0 within its interval: the arm explains the concept no better than a model that never
+    saw it. Nothing without an oracle.
+    """
+    if ladder.oracle is None:
+        return {}
+    losses = found_losses(bench, held, ladder)
     oracle = losses.pop(ladder.oracle)
     gaps = {name: held.difference(oracle, own) for name, own in losses.items()}
     return book.estimates("the loss at what the attack found", gaps)

@@ -81,8 +81,9 @@ def can_attack(bench: Bench) -> bool:
 def attacked(bench: Bench) -> tuple[Concept, tuple[str, ...]]:
     """The concept with the attacker's own pictures, and their SHA-256.
 
-    Given pictures are cut by their content, so that no eraser sees the attacker's part. Without
-    any the base draws them, once for all models, on seeds that nothing else uses.
+    Given pictures are cut by their content: no eraser sees the attacker's part, and the attacker
+    sees none of those that losses are measured on. Without any the base draws them, once for all
+    models, on seeds that nothing else uses.
     """
     full = bench.full
     if full.pictures is not None:
