@@ -1,8 +1,9 @@
 """Intervals, bounds and tests: every figure with an interval comes from here.
 
 Wilson for pictures inside one artefact; clustered intervals across restarts and prompts; one bound
-that holds for all attacks at once; best of R restarts without bias; tests that may be looked at at
-any time; and the power that a claim has.
+that holds for all attacks at once; figures from several edits that share what they were measured
+on; best of R restarts without bias; tests that may be looked at at any time; and the power that a
+claim has.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from excise.stats.intervals import (
     wilson_lower,
     wilson_upper,
 )
+from excise.stats.pooled import Pooled, pooled, pooled_rate_upper, pooled_ratio
 from excise.stats.power import design_effect, power, sample_size
 from excise.stats.rate import Rate
 from excise.stats.sequential import EProcess
@@ -32,6 +34,7 @@ __all__ = [
     "EProcess",
     "Interval",
     "Observations",
+    "Pooled",
     "Rate",
     "Worst",
     "best_of_curve",
@@ -41,6 +44,9 @@ __all__ = [
     "clustered_se",
     "design_effect",
     "difference_interval",
+    "pooled",
+    "pooled_rate_upper",
+    "pooled_ratio",
     "power",
     "rate_interval",
     "sample_size",
