@@ -15,7 +15,7 @@ from excise.primitives.panel import Panel
 from excise.reporting import Report
 from excise.store import Cache, Stages
 from excise.suite import Arm, Sizes, evaluate, plan
-from excise.suite.evaluate import _bench
+from excise.suite.evaluate import bench_of
 from excise.suite.sizes import SIZES
 from excise.types import Concept
 
@@ -123,8 +123,8 @@ def test_the_auditor_is_left_out_where_it_cannot_tell_and_the_judge_may_not_be()
         labels = ("bird", "dog", "nothing")
 
     def bench(judge: Panel, *others: Any) -> Any:
-        return _bench((arm,), Concept("cat"), judge, others, SIZES["quick"], 0, None,  # type: ignore[arg-type]
-                      None, None, None)  # fmt: skip
+        return bench_of((arm,), Concept("cat"), judge, others, SIZES["quick"], 0, None,  # type: ignore[arg-type]
+                        None, None, None)  # fmt: skip
 
     assert bench(panel, Blind(name="b", title="b")).jury is None
     assert bench(panel, two.AUDITOR).jury is not None

@@ -59,8 +59,8 @@ def evaluate(
     Raises:
         UserError: no arm, or two of one key. UnknownName: the judge cannot tell the concept.
     """
-    bench = _bench(arms, concept, judge, others, sizes_of(budget), seed, progress or SILENT,
-                   shipped, cache, stages)  # fmt: skip
+    bench = bench_of(arms, concept, judge, others, sizes_of(budget), seed, progress or SILENT,
+                     shipped, cache, stages)  # fmt: skip
     past, book = found or History(), Book()
     with stage(bench.progress, "evaluate", 4, "section") as told:
         rates = (*plain.plain_rows(bench, book), *plain.pair_rows(bench, book))
@@ -106,7 +106,7 @@ def evaluate(
     return Report(record=record, pictures=book.sheets, scores=book.table)
 
 
-def _bench(
+def bench_of(
     arms: Sequence[Arm],
     concept: Concept,
     judge: Judge,
@@ -118,6 +118,10 @@ def _bench(
     cache: Cache | None,
     stages: Stages | None,
 ) -> Bench:
+    """What the sections of an evaluation share; with the same arguments they find what was kept.
+
+    Raises as `evaluate`.
+    """
     keys = [arm.key for arm in arms]
     if not keys or len(set(keys)) < len(keys):
         raise UserError(f"expected models under different names to evaluate, got {keys}")
