@@ -6,7 +6,7 @@ Nothing in them is typed in twice: recipes come from the modules that train, fig
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import prod
 from pathlib import Path
 from types import ModuleType
@@ -192,9 +192,11 @@ def _seed(folder: Path) -> int:
     return int(read_json(path).get("seed", 0)) if path.exists() else 0
 
 
-def schedules(module: Any) -> tuple[Schedule, ...]:
-    """The schedules by which a module's network is trained, in order."""
+def schedules(module: Any, name: str = "") -> tuple[Schedule, ...]:
+    """The schedules by which a module's network (of that name) is trained, in order."""
     lessons = getattr(module, "LESSONS", None)
+    if isinstance(lessons, Mapping):
+        lessons = lessons[name]
     return (module.SCHEDULE,) if lessons is None else tuple(one.schedule for one in lessons)
 
 
@@ -202,7 +204,7 @@ def _recipe(folder: Path, parts: Sequence[tuple[str, str, ModuleType]], seed: in
     """A row for each network: its size, how it was trained, its file's hash."""
     rows = []
     for place, name, module in parts:
-        parts_of = schedules(module)
+        parts_of = schedules(module, name)
         row = [name, " + ".join(str(part.steps) for part in parts_of)]
         row += [str(module.BATCH), f"{module.PICTURES:,}"]
         row += [" + ".join(f"{part.lr:g}" for part in parts_of), f"{parts_of[-1].ema:g}"]

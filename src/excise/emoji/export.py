@@ -18,7 +18,7 @@ from excise.emoji.styles import STYLES
 from excise.emoji.unet import MIN_SNR, scheduler
 from excise.store import write_json
 
-STEPS, GUIDANCE = 12, 4.0
+STEPS, GUIDANCE = 12, 3.0
 """The default sampler of the embedded model."""
 
 ORACLES: dict[str, frozenset[str]] = {

@@ -7,8 +7,9 @@ that it does not share the judge's mistakes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -30,18 +31,49 @@ from excise.emoji.autoencoder import encode
 from excise.emoji.glyphs import DECOYS, OBJECTS, Atlas, Glyph
 from excise.emoji.pool import draw_pool
 from excise.emoji.styles import STYLES
-from excise.emoji.training import Log, Schedule, device, fast_math, fit
+from excise.emoji.training import Log, Loss, Schedule, device, fast_math, in_turn
 from excise.emoji.world import Scene, World
 
+Which = Literal["judge", "auditor"]
 THINGS = (*OBJECTS, *DECOYS, "other")
 LABELS = (*THINGS, "nothing", *STYLES, "watermark")
-SCHEDULE = Schedule(steps=5000, lr=1.5e-3, weight_decay=0.02, ema=0.998, betas=(0.9, 0.98))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lesson:
+    """A part of the training.
+
+    pairs: share of pictures with two objects. seen: share that went through the autoencoder.
+    """
+
+    schedule: Schedule
+    pairs: float
+    seen: float
+
+
+FIRST = Lesson(
+    schedule=Schedule(steps=5000, lr=1.5e-3, weight_decay=0.02, ema=0.998, betas=(0.9, 0.98)),
+    pairs=0.4,
+    seen=0.5,
+)
+LESSONS: Mapping[Which, tuple[Lesson, ...]] = {
+    # The small objects of a pair are what it errs on, once the autoencoder has blurred them.
+    "judge": (
+        FIRST,
+        Lesson(
+            schedule=Schedule(
+                steps=2500, lr=1e-3, warmup=100, weight_decay=0.02, ema=0.998, betas=(0.9, 0.98)
+            ),
+            pairs=0.6,
+            seen=0.8,
+        ),
+    ),
+    "auditor": (replace(FIRST, pairs=0.5, seen=0.7),),
+}
 BATCH = 64
 PICTURES = 32_000
 SEEN = {"judge": 128, "auditor": 96}
 """The side to which each classifier has pictures enlarged, since objects of a pair are small."""
-
-Which = Literal["judge", "auditor"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,21 +218,24 @@ def train(which: Which, vae: AutoencoderKL, state: Path, *, seed: int, log: Log)
     torch.manual_seed(seed)
     where = device()
     model = make(which).to(where, memory_format=torch.channels_last)
-    atlas = Atlas()
-    mine = Restricted(atlas, other_glyphs(atlas, which))
-    # One in three pictures shows something else, so that "other" is no rarity.
-    labels = (*OBJECTS, *DECOYS, *["other"] * 14)
-    world = World(atlas=mine, labels=labels, held_out=None, pair_share=0.4, empty_share=0.03)
-    data = labelled(world, seed + (11 if which == "judge" else 12), PICTURES)
-    half = PICTURES // 2
-    data.pictures[:half] = through(vae, data.pictures[:half], np.random.default_rng(seed))
-    log(f"{PICTURES} pictures made")
+    losses = {number: _loss(which, model, vae, lesson, seed + 1000 * number, log)
+              for number, lesson in enumerate(LESSONS[which])}  # fmt: skip
+    in_turn(model, LESSONS[which], losses.__getitem__, seed=seed, state=state, log=log)
+    _settle(model, lambda rng: losses[len(losses) - 1](0, rng), seed)
+    return model
+
+
+def _loss(
+    which: Which, model: PreTrainedModel, vae: AutoencoderKL, lesson: Lesson, seed: int, log: Log
+) -> Loss:
+    where, data = device(), _Lazy(lambda: _pictures(which, vae, lesson, seed, log))
 
     def loss(step: int, rng: np.random.Generator) -> Tensor:
         rows = np.sort(rng.choice(PICTURES, BATCH, replace=False))
         rng.shuffle(rows)
-        x = torch.from_numpy(data.pictures[rows]).permute(0, 3, 1, 2).float().div(127.5).sub(1)
-        x, y, weight = augmented(x, torch.from_numpy(data.targets[rows]), rng, which)
+        x = torch.from_numpy(data.value.pictures[rows]).permute(0, 3, 1, 2).float()
+        x = x.div(127.5).sub(1)
+        x, y, weight = augmented(x, torch.from_numpy(data.value.targets[rows]), rng, which)
         x, y, weight = (v.to(where) for v in (x, y, weight))
         if SEEN[which] != x.shape[-1]:
             size = (SEEN[which], SEEN[which])  # as a judge does
@@ -210,9 +245,33 @@ def train(which: Which, vae: AutoencoderKL, state: Path, *, seed: int, log: Log)
         each = F.binary_cross_entropy_with_logits(logits.float(), y, weight, reduction="none")
         return each.sum(dim=1).mean()
 
-    fit(model, loss, SCHEDULE, seed=seed, state=state, log=log)
-    _settle(model, lambda rng: loss(0, rng), seed)
-    return model
+    return loss
+
+
+def _pictures(which: Which, vae: AutoencoderKL, lesson: Lesson, seed: int, log: Log) -> Labelled:
+    atlas = Atlas()
+    mine = Restricted(atlas, other_glyphs(atlas, which))
+    # One in three pictures shows something else, so that "other" is no rarity.
+    labels = (*OBJECTS, *DECOYS, *["other"] * 14)
+    world = World(
+        atlas=mine, labels=labels, held_out=None, pair_share=lesson.pairs, empty_share=0.03
+    )
+    data = labelled(world, seed + (11 if which == "judge" else 12), PICTURES)
+    part = round(lesson.seen * PICTURES)
+    data.pictures[:part] = through(vae, data.pictures[:part], np.random.default_rng(seed))
+    log(f"{PICTURES} pictures made")
+    return data
+
+
+class _Lazy:
+    """The pictures of a lesson, made when it begins."""
+
+    def __init__(self, make: Callable[[], Labelled]) -> None:
+        self._make = make
+
+    @cached_property
+    def value(self) -> Labelled:
+        return self._make()
 
 
 def _settle(model: nn.Module, run: Callable[[np.random.Generator], Tensor], seed: int) -> None:

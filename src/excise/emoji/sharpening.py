@@ -8,6 +8,7 @@ gradients at the last layer. The encoder is not touched, so no U-Net has to be t
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,15 +16,34 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from excise.emoji.autoencoder import encode, picture_loss, to_tensor
 from excise.emoji.glyphs import Atlas
 from excise.emoji.pool import draw_pool, everything
-from excise.emoji.training import Log, Schedule, device, fast_math, fit
+from excise.emoji.training import Log, Loss, Schedule, device, fast_math, in_turn
 
-SCHEDULE = Schedule(steps=4000, lr=3e-4, betas=(0.5, 0.99), ema=0.998, warmup=200)
+
+@dataclass(frozen=True, kw_only=True)
+class Lesson:
+    """A part of the training. pairs: share of pictures with two objects, which are smaller."""
+
+    schedule: Schedule
+    pairs: float
+
+
+LESSONS = (
+    Lesson(
+        schedule=Schedule(steps=4000, lr=3e-4, betas=(0.5, 0.99), ema=0.998, warmup=200),
+        pairs=0.16,
+    ),
+    Lesson(
+        schedule=Schedule(steps=3000, lr=2e-4, betas=(0.5, 0.99), ema=0.998, warmup=100),
+        pairs=0.5,
+    ),
+)
 BATCH = 8
 PICTURES = 16_000
 SHARE = 0.4
@@ -80,12 +100,22 @@ def train(vae: AutoencoderKL, state: Path, *, seed: int, log: Log) -> Autoencode
     where = device()
     vae.to(where, memory_format=torch.channels_last)
     vae.requires_grad_(False)
-    pictures, _ = draw_pool(everything(Atlas()), seed + 5, PICTURES)
-    latents = encode(vae, pictures)
-    unit = float(latents.std())
-    log(f"{PICTURES} pictures rendered and encoded")
     pair = Pair(vae).requires_grad_(True)
     pair.to(where, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def losses(number: int) -> Loss:
+        world = replace(everything(Atlas()), pair_share=LESSONS[number].pairs)
+        pictures, _ = draw_pool(world, seed + 5 + 1000 * number, PICTURES)
+        log(f"{PICTURES} pictures rendered")
+        return _loss(pair, pictures, encode(vae, pictures), wait=BEGIN if number == 0 else 0)
+
+    in_turn(pair, LESSONS, losses, seed=seed, state=state, log=log)
+    return vae.eval()
+
+
+def _loss(pair: Pair, pictures: NDArray[np.uint8], latents: Tensor, wait: int) -> Loss:
+    """Distance and the critic's opinion; that has no say in the first ``wait`` steps."""
+    where, unit = device(), float(latents.std())
 
     def loss(step: int, rng: np.random.Generator) -> Tensor:
         rows = np.sort(rng.choice(PICTURES, BATCH, replace=False))
@@ -108,15 +138,14 @@ def train(vae: AutoencoderKL, state: Path, *, seed: int, log: Log) -> Autoencode
         )
         good, bad = told.chunk(2)
         critic = F.relu(1 - good).mean() + F.relu(1 + bad).mean()
-        if step < BEGIN:
+        if step < wait:
             return near + critic
         fooled = -opinion.float().mean()
         weight = SHARE * _ratio(near, fooled, pair.decoder.conv_out.weight)
         value: Tensor = near + weight * fooled + critic
         return value
 
-    fit(pair, loss, SCHEDULE, seed=seed, state=state, log=log)
-    return vae.eval()
+    return loss
 
 
 def _ratio(first: Tensor, second: Tensor, weight: Tensor) -> Tensor:

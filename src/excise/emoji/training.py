@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -59,6 +60,43 @@ def fast_math(enabled: bool = True) -> Iterator[None]:
     has = torch.cuda.is_available() or fast_bfloat16(device())
     with torch.autocast(kind, torch.bfloat16, enabled=enabled and has):
         yield
+
+
+class Taught(Protocol):
+    """A part of a training: whatever else it says, how long and how fast."""
+
+    @property
+    def schedule(self) -> Schedule:
+        """How long and how fast."""
+
+
+def in_turn(
+    module: nn.Module,
+    lessons: Sequence[Taught],
+    losses: Callable[[int], Loss],
+    *,
+    seed: int,
+    state: Path,
+    log: Log,
+    first: Path | None = None,
+) -> nn.Module:
+    """Train with one lesson after the other; each begins at the average that the last one left.
+
+    losses: of a lesson by its number; only asked for where there is something left to do.
+    state: of all of them: the number is added to its name. first: that of the first lesson where it
+    is elsewhere.
+    """
+    for number, lesson in enumerate(lessons):
+        own = state.with_name(f"{state.stem}-{number + 1}{state.suffix}")
+        if first is not None and number == 0:
+            own = first
+        loss = _nothing if finished(own, lesson.schedule) else losses(number)
+        fit(module, loss, lesson.schedule, seed=seed + number, state=own, log=log)
+    return module
+
+
+def _nothing(step: int, rng: np.random.Generator) -> torch.Tensor:
+    raise RuntimeError("a finished lesson is not trained further")
 
 
 def fit(
@@ -116,7 +154,8 @@ def fit(
         if now - saved > SAVE_EVERY:
             _save(state, parameters, average, optimiser, step + 1)
             saved = now
-    _save(state, parameters, average, optimiser, schedule.steps)
+    if first < schedule.steps:
+        _save(state, parameters, average, optimiser, schedule.steps)
     with torch.no_grad():
         for name, parameter in parameters.items():
             parameter.copy_(average[name])

@@ -20,7 +20,7 @@ from excise.emoji.autoencoder import encode
 from excise.emoji.captions import MEMORISED, MEMORISED_LABELS, caption
 from excise.emoji.clip import tokenize
 from excise.emoji.pool import draw_pool
-from excise.emoji.training import Log, Loss, Schedule, device, fast_math, finished, fit
+from excise.emoji.training import Log, Loss, Schedule, device, fast_math, in_turn
 from excise.emoji.world import Scene, World, render
 
 CHANNELS = (80, 128)
@@ -183,23 +183,18 @@ def train(
     vae.to(where)
     text_encoder.to(where).eval().requires_grad_(False)
     alphas = scheduler().alphas_cumprod  # (1000,)
-    for number, lesson in enumerate(LESSONS):
-        own = state.with_name(f"{state.stem}-{number + 1}{state.suffix}")
-        shown = world
+
+    def losses(number: int) -> Loss:
+        lesson, shown = LESSONS[number], world
         if first is not None and number == 0:
-            shown, own = first
-        if finished(own, lesson.schedule):
-            fit(model, _nothing, lesson.schedule, seed=seed, state=own, log=log)
-            continue
+            shown = first[0]
         shown = replace(shown, pair_share=lesson.pairs)
         data = prepare(shown, vae, seed=seed + 2 + 1000 * number, log=log)
-        loss = _loss(model, text_encoder, tokenizer, data, lesson, alphas)
-        fit(model, loss, lesson.schedule, seed=seed + number, state=own, log=log)
+        return _loss(model, text_encoder, tokenizer, data, lesson, alphas)
+
+    begun = None if first is None else first[1]
+    in_turn(model, LESSONS, losses, seed=seed, state=state, log=log, first=begun)
     return model
-
-
-def _nothing(step: int, rng: np.random.Generator) -> Tensor:
-    raise RuntimeError("a finished lesson is not trained further")
 
 
 def _loss(
