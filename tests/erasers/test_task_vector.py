@@ -20,6 +20,7 @@ SMALL = TaskVector(
     batch=8,
     lr=1e-3,
     embeddings=3,
+    tokens=1,
     inversion_steps=10,
     carried=2,
     looks=2,
@@ -39,7 +40,6 @@ HEALED = replace(
     heal_lr=1e-3,
     walks=16,
     pinned=64,
-    pin_tokens=1,
     pin_rounds=1,
 )
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 
 from excise.errors import BadSetting
 from excise.primitives.kept import Class, Kept
-from excise.primitives.strength import Floors, Reading, conclude, search
+from excise.primitives.strength import Floors, Reading, alive, conclude, search
 from excise.stats import Rate, wilson
 
 N = 1000
@@ -23,6 +24,7 @@ def of_kept(share: float) -> Kept:
         base=wilson(N, N),
         edit=wilson(round(share * N), N),
         ratio=share,
+        high=share,
     )
     zero = wilson(0, N)
     return Kept(
@@ -108,3 +110,14 @@ def test_a_grid_that_does_not_rise_is_refused(grid: tuple[float, ...]) -> None:
 def test_floors_are_shares() -> None:
     with pytest.raises(BadSetting, match="injected"):
         Floors(injected=10.0)
+
+
+def test_one_of_many_at_the_floor_is_no_survivor_and_one_far_above_it_is() -> None:
+    rng = np.random.default_rng(0)
+    chance = [
+        bool(alive([Rate(int(k), 8) for k in rng.binomial(8, 0.1, 16)], 0.1)) for _ in range(400)
+    ]
+    assert np.mean(chance) <= 0.12
+    rates = [Rate(0, 8)] * 15 + [Rate(6, 8)]
+    assert alive(rates, 0.1) == (15,)
+    assert alive([], 0.1) == ()

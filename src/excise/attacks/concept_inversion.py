@@ -15,8 +15,9 @@ from excise.errors import BadConcept, BadSetting
 from excise.primitives.data import concept_pictures
 from excise.primitives.denoising import Weighting
 from excise.primitives.inversion import Inverter
+from excise.primitives.prompts import template_of
 from excise.primitives.spaces import SOFT
-from excise.types import Concept, Progress, Prompt, TextToImage, fill
+from excise.types import Concept, Progress, Prompt, TextToImage
 
 Rung = Literal[1, 2, 4, 8, "condition", "step_condition"]
 
@@ -143,12 +144,6 @@ class ConceptInversion(Attack):
         return concept_pictures(
             source, concept, self.pictures, split="attack", seed=seed, progress=progress
         ).latents
-
-
-def template_of(concept: Concept) -> str:
-    """The concept's first template that names it, with ``<1>`` in the name's place."""
-    named = (t for t in concept.templates if "{}" in t or "{a}" in t)
-    return fill(next(named, "{}"), SOFT)
 
 
 def placed(text: str, concept: Concept, join: str) -> str:

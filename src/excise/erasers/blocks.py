@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,7 +15,8 @@ from excise.primitives.arithmetic import BlockScore
 from excise.primitives.data import empty
 from excise.primitives.denoising import Bank
 from excise.primitives.healing import kept_lesson
-from excise.types import Condition
+from excise.store.files import Json
+from excise.types import Concept, Condition
 
 if TYPE_CHECKING:
     from excise.erasers.task_vector import TaskVector
@@ -23,9 +25,9 @@ WALKS, KEEP = 32, 4  # pictures on whose way the cost is measured, and points of
 
 
 @torch.no_grad()
-def words(work: Work) -> Condition:
+def words(work: Work, concepts: Sequence[Concept]) -> Condition:
     """What names the concepts, and no prompt at all: rows of condition."""
-    named = work.model.encode([p for concept in work.concepts for p in concept.prompts()])
+    named = work.model.encode([p for concept in concepts for p in concept.prompts()])
     return Condition.cat([named, empty(work.model)]).detach()
 
 
@@ -33,13 +35,24 @@ def scores(
     method: TaskVector, work: Work, tau: Mapping[str, Tensor], latents: Tensor
 ) -> tuple[BlockScore, ...]:
     """What each block of the vector does alone at strength ``hard``, best value first."""
+
+    def measured() -> tuple[Mapping[str, Tensor], Json]:
+        return {}, [asdict(score) for score in _scores(method, work, tau, latents)]
+
+    rows: Any = work.kept("blocks", measured).record
+    return tuple(BlockScore(**row) for row in rows)
+
+
+def _scores(
+    method: TaskVector, work: Work, tau: Mapping[str, Tensor], latents: Tensor
+) -> tuple[BlockScore, ...]:
     kept = kept_lesson(work.model, work.concepts, walks=WALKS, keep=KEEP, seed=work.seed)
     return arithmetic.block_scores(
         work.model,
         tau,
         method.hard,
         latents,
-        words(work),
+        words(work, work.concepts),
         Bank.of(latents, 64, seed=work.seed),
         kept.points,
         kept.conditions,

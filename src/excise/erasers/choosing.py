@@ -2,53 +2,88 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from excise.erasers import searching
 from excise.erasers.base import Work
 from excise.primitives import arithmetic, prompts
 from excise.primitives.carrying import carry
 from excise.primitives.denoising import Bank
 from excise.primitives.diversity import functional_diversity
-from excise.primitives.inversion import Inversion, Inverter
+from excise.primitives.inversion import Inversion
 from excise.primitives.kept import kept, kept_probe
 from excise.primitives.panel import label_of, read
-from excise.primitives.probe import Look, plain_probe
-from excise.primitives.strength import Reading
+from excise.primitives.probe import Look, Probe, plain_probe
+from excise.primitives.strength import Reading, alive
 from excise.progress import stage
 from excise.rng import seed_of
 from excise.stats import Rate
 from excise.store import Artefact, hash_tensors
 from excise.store.files import Json
-from excise.types import Concept, Judge, Request
+from excise.types import Judge, Request
 
 if TYPE_CHECKING:
     from excise.erasers.task_vector import TaskVector
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Member:
+    """A set of inputs, and which of the concepts they bring out."""
+
+    concept: int
+    found: Inversion
+
+    def __len__(self) -> int:
+        return len(self.found)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Trial:
+    """An attack on an edit that was chosen. plain: did plain words stay extinct on fresh seeds?"""
+
+    tried: int
+    back: tuple[Member, ...]
+    plain: bool
+    shown: Rate
+
+    def to_json(self) -> dict[str, Any]:
+        """The figures."""
+        back = sum(map(len, self.back))
+        return {"tried": self.tried, "back": back, "plain": [self.shown.k, self.shown.n]}
+
+
 @dataclass(eq=False, kw_only=True)
 class Finder:
-    """What reads a strength: the choose-set, the probes, and what the base made of them."""
+    """What reads a strength: the choose-set, the probes, and what the base made of them.
+
+    Its seeds are its own, so that no evaluation looks at the same pictures. latents: by concept,
+    of the pictures that the choose-set explains. base: the unedited model's look at the rest.
+    """
 
     method: TaskVector
     work: Work
     judge: Judge
-    concept: Concept
-    latents: Tensor
+    latents: tuple[Tensor, ...]
     base: Look
     near: tuple[str, ...]
-    choose: list[Inversion] = field(default_factory=list)
+    choose: list[Member] = field(default_factory=list)
 
     @staticmethod
     def of(method: TaskVector, work: Work, judge: Judge) -> Finder:
         """Draw what has to stay, and find the choose-set, both on the original model."""
-        concept = prompts.completed(work.model, work.concepts[0])
-        latents = work.latents(64, "choose")
-        probe = kept_probe(work.model, work.concepts, method.kept, seed=work.seed, judge=judge)
+        probe = kept_probe(
+            work.model,
+            work.concepts,
+            method.kept,
+            seed=seed_of("choose", work.seed),
+            judge=judge,
+        )
         base = Look.of(
             probe,
             work.kept(
@@ -57,138 +92,149 @@ class Finder:
             ),
         )
         rows = prompts.kept_concepts(work.model, work.concepts, probe.labels)
-        near = prompts.neighbours(work.model, work.concepts, rows)
         finder = Finder(
             method=method,
             work=work,
             judge=judge,
-            concept=concept,
-            latents=latents,
+            latents=tuple(made.latents for made in work.pictures(64, "choose")),
             base=base,
-            near=near,
+            near=prompts.neighbours(work.model, work.concepts, rows),
         )
-        finder.choose.append(finder.invert())
+        with stage(work.progress, "choose-set"):
+            finder.choose += finder._search(
+                finder.latents, seed_of("choose", work.seed), "repulsed"
+            )
         return finder
 
-    @property
-    def inverter(self) -> Inverter:
-        """How inputs are searched for."""
-        return Inverter(
-            steps=self.method.inversion_steps,
-            samples=self.method.samples,
-            weighting=self.method.weighting,
-            mode="repulsed",
-        )
-
-    def invert(self) -> Inversion:
-        """The choose-set, found on the original model."""
-        return self.inverter.run(
-            self.work.model,
-            self.latents,
-            restarts=self.method.embeddings,
-            seed=seed_of("choose", self.work.seed),
-            word=self.concept.name,
-            progress=self.work.progress,
-            stages=self.work.stages,
-        )
-
-    def counterexamples(
-        self, direction: Mapping[str, Tensor], alpha: float, number: int
-    ) -> Inversion:
-        """What independent searches on the edited model find that brings the concept back."""
-        model, method = self.work.model, self.method
-        deltas = arithmetic.scaled(direction, alpha)
-        latents = self.work.latents(64, "find")
-        with (
-            stage(self.work.progress, f"counterexamples {number + 1}"),
-            model.swapped(deltas, key=hash_tensors(deltas)),
-        ):
-            found = replace(self.inverter, mode="independent").run(
-                model,
-                latents,
-                restarts=method.embeddings,
-                seed=seed_of("counterexamples", self.work.seed, number),
-                progress=self.work.progress,
-                stages=self.work.stages,
-            )
-            rates = self.embedding_rates(found, carried=0)
-        return found.take([i for i, r in enumerate(rates) if r.low(0.9) > method.injected])
-
     def reading(self, direction: Mapping[str, Tensor], alpha: float) -> Reading:
-        """One strength: plain words, every embedding carried along, everything else.
+        """One strength: plain words, every input carried along, everything else.
 
-        It is kept, so that a search that was killed goes on where it was.
+        Each part is kept, so that a search that was killed goes on where it was, and one with a
+        larger choose-set measures only what is new.
         """
-        names = "-".join(found.digest[:8] for found in self.choose)
-        done = self.work.kept(
-            f"strength-{round(1e4 * alpha)}-{names}", lambda: self._measured(direction, alpha)
-        )
-        look, counts = Look.of(self.base.probe, done), done.record["counts"]
-        plain, *rates = (Rate(k, n) for k, n in counts)
-        return Reading(
-            alpha=alpha,
-            plain=plain,
-            embeddings=tuple(rates),
-            kept=kept(look, self.base, self.near),
-        )
-
-    def _measured(
-        self, direction: Mapping[str, Tensor], alpha: float
-    ) -> tuple[Mapping[str, Tensor], Json]:
-        model, method = self.work.model, self.method
+        name = f"strength-{round(1e4 * alpha)}"
         with (
             stage(self.work.progress, f"strength {alpha:g}"),
-            model.swapped(direction, strength=alpha),
+            self.work.model.swapped(direction, strength=alpha),
         ):
-            look = self.base.probe.look(model, self.judge, progress=self.work.progress)
-            plain = plain_probe(
-                model,
-                replace(self.concept, held_back=()),
-                method.plain,
-                seed=self.work.seed,
+            done = self.work.kept(name, self._looked)
+            rates: list[Rate] = []
+            for one in self.choose:
+                own: Any = self.work.kept(
+                    f"{name}-{one.found.digest[:8]}", partial(self._carried, one)
+                ).record
+                rates += [Rate(k, n) for k, n in own]
+        return Reading(
+            alpha=alpha,
+            plain=Rate(*done.record["plain"]),
+            embeddings=tuple(rates),
+            kept=kept(Look.of(self.base.probe, done), self.base, self.near),
+        )
+
+    def attacked(
+        self, direction: Mapping[str, Tensor], alpha: float, number: int, of: int
+    ) -> Trial:
+        """Independent searches on the edited model, and plain words, both on fresh seeds.
+
+        of: how many such trials there may be at most, between which the error is split.
+        """
+        deltas = arithmetic.scaled(direction, alpha)
+        latents = [made.latents for made in self.work.pictures(64, "find")]
+        seed = seed_of("counterexamples", self.work.seed, number)
+        with (
+            stage(self.work.progress, f"attack on strength {alpha:g}"),
+            self.work.model.swapped(deltas, key=hash_tensors(deltas)),
+        ):
+            found = self._search(latents, seed, "independent")
+            rates = [self._rates(one, seed) for one in found]
+            plain = self._plain(seed)
+        floor = self.method.injected
+        living = set(alive([rate for row in rates for rate in row], floor))
+        back, first = [], 0
+        for one, row in zip(found, rates, strict=True):
+            rows = [i for i in range(len(row)) if first + i in living]
+            first += len(row)
+            if rows:
+                back.append(replace(one, found=one.found.take(rows)))
+        return Trial(
+            tried=first,
+            back=tuple(back),
+            plain=plain.low(1 - 0.1 / of) <= self.method.natural,
+            shown=plain,
+        )
+
+    def _search(self, latents: Sequence[Tensor], seed: int, mode: Any) -> list[Member]:
+        return [
+            Member(concept=i, found=found)
+            for i, concept in enumerate(self.work.concepts)
+            for found in searching.inputs(
+                self.method, self.work, concept, latents[i], seed=seed, mode=mode
+            )
+        ]
+
+    def _looked(self) -> tuple[Mapping[str, Tensor], dict[str, Any]]:
+        look = self.base.probe.look(self.work.model, self.judge, progress=self.work.progress)
+        plain = self._plain(seed_of("choose", self.work.seed))
+        tensors, record = _parts(look.artefact())
+        return tensors, {**record, "plain": [plain.k, plain.n]}
+
+    def _plain(self, seed: int) -> Rate:
+        """Every name of every concept, but for the words that are held back, together."""
+        probe = Probe(shots=())
+        for concept in self.work.concepts:
+            probe += plain_probe(
+                self.work.model,
+                replace(concept, held_back=()),
+                self.method.plain,
+                seed=seed,
                 judge=self.judge,
                 unnamed=False,
-            ).look(model, self.judge)
-            rates = [Rate(int(plain.hits.sum()), len(plain))] + [
-                rate
-                for found in self.choose
-                for rate in self.embedding_rates(found, method.carried)
-            ]
-        tensors, record = _parts(look.artefact())
-        return tensors, {**record, "counts": [[rate.k, rate.n] for rate in rates]}
+            )
+        look = probe.look(self.work.model, self.judge)
+        return Rate(int(look.hits.sum()), len(probe))
 
-    def embedding_rates(self, found: Inversion, carried: int) -> list[Rate]:
-        """Each embedding's rate on the model as it is now, after a few steps of its own."""
-        model, method = self.work.model, self.method
-        if carried:
-            found = carry(model, found, self.latents, carried, seed=self.work.seed)
-        rows = [i for i in range(len(found)) for _ in range(method.looks)]
-        seeds = [seed_of("choose", self.work.seed, i) for i in range(method.looks)] * len(found)
-        many = found.prompts()
-        request = Request(prompts=tuple(many[i] for i in rows), seeds=tuple(seeds))
-        label = label_of(self.judge, self.concept)
+    def _carried(self, one: Member) -> tuple[Mapping[str, Tensor], Json]:
+        """Each input's rate on the model as it is now, after a few steps of its own."""
+        if self.method.carried:
+            latents, steps = self.latents[one.concept], self.method.carried
+            found = carry(self.work.model, one.found, latents, steps, seed=self.work.seed)
+            one = replace(one, found=found)
+        rates = self._rates(one, seed_of("looks", self.work.seed))
+        return {}, [[rate.k, rate.n] for rate in rates]
+
+    def _rates(self, one: Member, seed: int) -> list[Rate]:
+        looks, model = self.method.looks, self.work.model
+        rows = [i for i in range(len(one)) for _ in range(looks)]
+        seeds = tuple(seed_of("look", seed, i) for i in range(looks)) * len(one)
+        if one.found.settings["space"] == "token":
+            many = one.found.prompts()
+            request = Request(prompts=tuple(many[i] for i in rows), seeds=seeds)
+        else:
+            conditions = one.found.conditions(model).to("cpu")
+            request = Request(condition=conditions[rows], seeds=seeds)
+        label = label_of(self.judge, self.work.concepts[one.concept])
         hits = read(self.judge, model.generate(request).uint8(), [label]).shown(label)
-        counts = hits.view(len(found), method.looks).sum(dim=1)
-        return [Rate(int(count), method.looks) for count in counts]
+        return [Rate(int(k), looks) for k in hits.view(len(one), looks).sum(dim=1)]
 
     def record(self) -> dict[str, Any]:
         """The choose-set's figures."""
-        bank = Bank.of(self.latents, 32)
+        first, latents = self.choose[0], self.latents[0]
         with torch.no_grad():
-            conditions = self.choose[0].conditions(self.work.model)
-        diversity = functional_diversity(self.work.model, self.latents, conditions, bank)
+            conditions = first.found.conditions(self.work.model)
+        bank = Bank.of(latents, 32)
+        diversity = functional_diversity(self.work.model, latents, conditions, bank)
         return {
             "diversity": diversity.to_json(),
-            "losses": [float(v) for v in self.choose[0].loss],
-            "sets": [found.artefact().record for found in self.choose],
+            "losses": [float(v) for v in first.found.loss],
+            "sets": [one.found.artefact().record for one in self.choose],
         }
 
     def tensors(self) -> dict[str, Tensor]:
         """The choose-set: it brings the concept back."""
         return {
             f"choose/{i}/{name}": value
-            for i, found in enumerate(self.choose)
-            for name, value in found.artefact().tensors.items()
+            for i, one in enumerate(self.choose)
+            for name, value in one.found.artefact().tensors.items()
         }
 
 

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from excise.erasers import blocks
+from excise.erasers import blocks, searching
 from excise.erasers.base import Work
 from excise.primitives import arithmetic
 from excise.primitives.finetune import Optimiser
 from excise.primitives.healing import Lesson, heal, kept_lesson, pinned_lesson
-from excise.primitives.inversion import Inversion, Inverter
+from excise.primitives.inversion import Inversion
 from excise.progress import stage
 from excise.rng import seed_of
 from excise.store import hash_tensors
@@ -44,27 +44,32 @@ class Mended:
 def mended(method: TaskVector, work: Work, tau: Deltas) -> Mended:
     """``-hard * tau``, healed once and then again after each search on what has come of it."""
     hard = arithmetic.negated(tau, method.hard)
-    latents = work.latents(method.pictures, "tau", method.contexts)
+    share = len(work.concepts)
+    shown = work.pictures(method.pictures, "tau", method.contexts)
     kept = Lesson.of(work.kept("heal-kept", lambda: (_kept(method, work).tensors(), None)).tensors)
-    inputs, deltas = blocks.words(work), hard
+    inputs = [blocks.words(work, (concept,)) for concept in work.concepts]
+    deltas: Deltas = hard
     curves: list[Any] = []
     losses: list[list[float]] = []
     for number in range(method.pin_rounds + 1):
-        found = _found(method, work, deltas if number else None, number)
-        inputs = Condition.cat([inputs, *(o.conditions(work.model).detach() for o in found)])
-        losses.append([float(value) for one in found for value in one.loss])
-        pinned = pinned_lesson(
-            work.model,
-            latents,
-            inputs,
-            method.pinned,
-            to=hard if method.pin_to == "hard" else None,
-            seed=seed_of("pinned", work.seed, number),
-        )
+        lessons = {"kept": (kept, 1.0)}
+        for i, found in enumerate(_found(method, work, deltas if number else None, number)):
+            new = [one.conditions(work.model).detach() for one in found]
+            inputs[i] = Condition.cat([inputs[i], *new])
+            losses.append([float(value) for one in found for value in one.loss])
+            pinned = pinned_lesson(
+                work.model,
+                shown[i].latents,
+                inputs[i],
+                -(-method.pinned // share),
+                to=hard if method.pin_to == "hard" else None,
+                seed=seed_of("pinned", work.seed, number, i),
+            )
+            lessons[f"pinned {i}" if share > 1 else "pinned"] = (pinned, method.pin / share)
         deltas, tuned = heal(
             work.model,
             deltas,
-            {"kept": (kept, 1.0), "pinned": (pinned, method.pin)},
+            lessons,
             selector=tuple(tau) if method.confined else method.selector,
             steps=method.heal,
             batch=method.heal_batch,
@@ -74,43 +79,36 @@ def mended(method: TaskVector, work: Work, tau: Deltas) -> Mended:
             stage=work.stage(f"heal-{number}"),
         )
         curves.append(tuned.record()["curves"])
-    record = {"hard": method.hard, "pinned": len(inputs), "losses": losses, "curves": curves}
-    return Mended(deltas=deltas, record=record)
+    record = {
+        "hard": method.hard,
+        "pinned": sum(map(len, inputs)),
+        "losses": losses,
+        "curves": curves,
+    }
+    return Mended(deltas=dict(deltas), record=record)
 
 
 def _kept(method: TaskVector, work: Work) -> Lesson:
     return kept_lesson(
-        work.model, work.concepts, walks=method.walks, seed=work.seed, progress=work.progress
+        work.model,
+        work.concepts,
+        walks=method.walks,
+        seed=work.seed,
+        judge=work.judge,
+        progress=work.progress,
     )
 
 
 def _found(
     method: TaskVector, work: Work, deltas: Deltas | None, number: int
-) -> tuple[Inversion, ...]:
-    """Inputs that bring the concept out of the model under an edit, or out of the unedited one.
-
-    One set a space.
-    """
-    latents = work.latents(64, "find")
+) -> list[tuple[Inversion, ...]]:
+    """Of each concept, inputs that bring it out under an edit, or out of the unedited model."""
+    latents = [made.latents for made in work.pictures(64, "find")]
     edited = (
         nullcontext() if deltas is None else work.model.swapped(deltas, key=hash_tensors(deltas))
     )
-    spaces = method.pin_spaces
     with stage(work.progress, f"inputs to pin, round {number + 1}"), edited:
-        return tuple(
-            Inverter(
-                space=space,
-                steps=method.inversion_steps,
-                samples=method.samples,
-                tokens=method.pin_tokens,
-                weighting=method.weighting,
-            ).run(
-                work.model,
-                latents,
-                restarts=len(range(i, method.embeddings, len(spaces))),
-                seed=seed_of("pin", work.seed, number),
-                progress=work.progress,
-                stages=work.stages,
-            )
-            for i, space in enumerate(spaces)
-        )
+        return [
+            searching.inputs(method, work, concept, rows, seed=seed_of("pin", work.seed, number))
+            for concept, rows in zip(work.concepts, latents, strict=True)
+        ]

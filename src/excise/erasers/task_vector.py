@@ -23,6 +23,7 @@ from excise.erasers.base import Change, Eraser, Work
 from excise.erasers.choosing import Finder
 from excise.erasers.mending import mended
 from excise.errors import BadSetting, Infeasible, MissingJudge
+from excise.method import Budget
 from excise.primitives import arithmetic
 from excise.primitives.data import empty
 from excise.primitives.denoising import Bank, Weighting
@@ -32,11 +33,15 @@ from excise.primitives.strength import Floors, Search, search
 
 Variant = Literal["healed", "paper"]
 Name = Literal["token", "condition"]
-PINNED: tuple[Name, ...] = get_args(Name)
-GRIDS: Mapping[Variant, tuple[float, ...]] = {
-    "healed": (0.5, 0.75, 1.0, 1.25, 1.5),  # 1 is the edit as it was healed
-    "paper": (0.5, 1.0, 1.5, 2.0, 3.0, 4.0),
+SPACES: tuple[Name, ...] = get_args(Name)
+GRIDS: Mapping[Variant, tuple[tuple[float, ...], int]] = {
+    "healed": ((0.75, 1.0, 1.25), 0),  # 1 is the edit as it was healed
+    "paper": ((0.5, 1.0, 1.5, 2.0, 3.0, 4.0), 1),
 }
+"""Strengths that are tried, and bisections of either end."""
+
+QUICK = {"keep": 0.90}
+"""With few pictures no lower bound reaches what the other budgets ask for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,23 +54,25 @@ class TaskVector(Eraser):
         sentences around the prompts they are drawn from.
     selector, steps, batch, lr, weighting: of the fine-tune on the empty caption.
     strength: alpha; None searches for it, which needs a judge.
-    embeddings: size of the choose-set. inversion_steps, samples: of its search. carried: further
-        gradient steps that each embedding gets on every edited model that is tried.
-    looks: pictures of each embedding and strength. kept: pictures of each class that has to stay.
+    embeddings: inputs that a search finds, for the choose-set, to be pinned, and on an edit that
+        was chosen; an equal share in each of the ``spaces``. tokens: soft tokens of those in the
+        token space. inversion_steps, samples: of each search. carried: further gradient steps that
+        each input gets on every edited model that is tried.
+    looks: pictures of each input and strength. kept: pictures of each class that has to stay.
     plain: seeds of each prompt that names the concept.
-    grid, refine: strengths that are tried, empty for the variant's own, and bisections of either
-        end.
-    rounds: attacks on the chosen edit whose survivors join the choose-set.
-    natural, injected: the floors; see `Floors`.
+    grid, refine: strengths that are tried, and bisections of either end; None for the variant's
+        own.
+    rounds: attacks on the chosen edit; what survives joins the choose-set and another is chosen.
+        Without survivors the edit is verified.
+    natural, injected, keep: the floors; see `Floors`.
     subset: blocks that the vector is confined to; empty means those of most gain over cost that
         together hold ``gain`` of the whole gain, at 1 all of them.
     hard: the strength that is healed. heal, heal_batch, heal_lr: of the training that heals. walks:
         pictures of everything else on whose way the unedited model's predictions are held.
     pin: weight of holding the concept down at inputs that bring it out, to what the ``hard`` edit
         says there, or to what the unedited model says without a prompt (``null``). pinned: points.
-        pin_spaces: in which inputs are searched for, an equal share in each. pin_tokens: soft
-        tokens of those in the token space. pin_rounds: searches on the healed edit, each of which
-        adds ``embeddings`` inputs, and is followed by as much healing again.
+        pin_rounds: searches on the healed edit, each of which adds to what is pinned, and is
+        followed by as much healing again.
     """
 
     name: ClassVar[str] = "task_vector"
@@ -105,17 +112,20 @@ class TaskVector(Eraser):
     weighting: Weighting = "uniform"
     strength: float | None = None
     embeddings: int = 16
+    spaces: tuple[Name, ...] = ("token",)
+    tokens: int = 4
     inversion_steps: int = 300
     samples: int = 4
     carried: int = 20
     looks: int = 8
     kept: int = 12
     plain: int = 1
-    grid: tuple[float, ...] = ()
-    refine: int = 1
-    rounds: int = 1
+    grid: tuple[float, ...] | None = None
+    refine: int | None = None
+    rounds: int = 2
     natural: float = 0.01
     injected: float = 0.10
+    keep: float = 0.97
     subset: tuple[str, ...] = ()
     gain: float = 1.0
     variant: Variant = "healed"
@@ -127,23 +137,16 @@ class TaskVector(Eraser):
     pin: float = 1.0
     pin_to: Literal["hard", "null"] = "hard"
     pinned: int = 1024
-    pin_spaces: tuple[Name, ...] = ("token",)
-    pin_tokens: int = 4
     pin_rounds: int = 1
 
     def __post_init__(self) -> None:
         self._positive("pictures", "steps", "batch", "lr", "embeddings", "inversion_steps", "looks")
-        self._positive("hard", "heal", "heal_batch", "heal_lr", "walks", "pinned", "pin_tokens")
+        self._positive("hard", "heal", "heal_batch", "heal_lr", "walks", "pinned", "tokens")
+        self._positive("rounds")
         self._among("variant", get_args(Variant))
         self._among("pin_to", ("hard", "null"))
-        if not self.pin_spaces or len(self.pin_spaces) > self.embeddings:
-            raise BadSetting(
-                f"{self.name}: expected at least one of pin_spaces, and no more than embeddings, "
-                f"got {self.pin_spaces} and {self.embeddings}"
-            )
-        for space in self.pin_spaces:
-            if space not in PINNED:
-                raise BadSetting(f"{self.name}: expected pin_spaces among {PINNED}, got {space!r}")
+        if not self.spaces or not {*self.spaces} <= {*SPACES}:
+            raise BadSetting(f"{self.name}: expected spaces among {SPACES}, got {self.spaces}")
         if not 0 < self.gain <= 1:
             raise BadSetting(f"{self.name}: expected gain in (0, 1], got {self.gain}")
         if self.pin < 0 or self.pin_rounds < 0:
@@ -164,11 +167,12 @@ class TaskVector(Eraser):
         if self.variant == "healed":
             found = mended(self, work, tau)
             direction, record = found.deltas, {**record, "healing": found.record}
+        record |= self._direction_record(work, direction)
         if self.strength is not None or judge is None:
             edit = arithmetic.scaled(direction, self.strength or 0.0)
             return Change(deltas=edit, record={**record, "strength": self.strength})
         finder = Finder.of(self, work, judge)
-        result, rounds = self._searched(finder, direction)
+        result, rounds, verified = self._searched(finder, direction)
         record |= {
             "strength_search": result.to_json(),
             "choose": finder.record(),
@@ -182,28 +186,32 @@ class TaskVector(Eraser):
             deltas=arithmetic.scaled(direction, result.chosen),
             record={**record, "strength": result.chosen},
             tensors=finder.tensors(),
-            verified=True,
+            verified=verified,
         )
 
     def _searched(
         self, finder: Finder, direction: Mapping[str, Tensor]
-    ) -> tuple[Search, list[dict[str, Any]]]:
-        """Search; attack what was chosen; search again with what came back, until nothing does."""
+    ) -> tuple[Search, list[dict[str, Any]], bool]:
+        """Search; attack what was chosen; search again with what came back, until nothing does.
+
+        The last says whether an attack on the edit that was chosen found nothing.
+        """
+        grid, refine = GRIDS[self.variant]
         rounds: list[dict[str, Any]] = []
         while True:
             result = search(
                 lambda alpha: finder.reading(direction, alpha),
                 floors=self.floors,
-                grid=self.grid or GRIDS[self.variant],
-                refine=self.refine,
+                grid=grid if self.grid is None else self.grid,
+                refine=refine if self.refine is None else self.refine,
             )
             if result.chosen is None or len(rounds) == self.rounds:
-                return result, rounds
-            back = finder.counterexamples(direction, result.chosen, len(rounds))
-            rounds.append({"alpha": result.chosen, "tried": self.embeddings, "back": len(back)})
-            if not back:
-                return result, rounds
-            finder.choose.append(back)
+                return result, rounds, False
+            trial = finder.attacked(direction, result.chosen, len(rounds), self.rounds)
+            rounds.append({"alpha": result.chosen, **trial.to_json()})
+            if not trial.back:
+                return result, rounds, trial.plain
+            finder.choose.extend(trial.back)
 
     def _ends(
         self,
@@ -235,7 +243,11 @@ class TaskVector(Eraser):
     @property
     def floors(self) -> Floors:
         """What counts as gone and as kept."""
-        return Floors(natural=self.natural, injected=self.injected)
+        return Floors(natural=self.natural, injected=self.injected, kept=self.keep)
+
+    def within(self, budget: Budget) -> Mapping[str, object]:
+        """Fewer steps, inputs and pictures for a quick look, which then asks for less."""
+        return {**super().within(budget), **(QUICK if budget == "quick" else {})}
 
     def vector(self, work: Work) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """tau, confined to the subset, and how it came to be."""
@@ -264,24 +276,32 @@ class TaskVector(Eraser):
         if self.confined:
             groups = work.model.blocks()
             tau = arithmetic.restricted(tau, [n for b in names for n in groups.get(b, (b,))])
-        with torch.no_grad():
-            caption = work.model.encode(work.concepts[0].prompts()[0])
-            ratio = arithmetic.guidance(
-                work.model,
-                arithmetic.negated(tau),
-                latents,
-                caption,
-                empty(work.model),
-                Bank.of(latents, 64, seed=work.seed),
-            )
         record = {
             **tuned.record(),
             "pictures": [s.record() for s in sets],
-            "relative_norm": arithmetic.relative_norm(work.model, tau),
-            "guidance": ratio.to_json(),
+            "tau": self._direction_record(work, arithmetic.negated(tau)),
             "blocks": blocks.record(found, names if self.confined else [s.block for s in found]),
         }
         return tau, record
+
+    def _direction_record(self, work: Work, direction: Mapping[str, Tensor]) -> dict[str, Any]:
+        """How far it moves the weights, and the predictions with a caption and without."""
+        found: dict[str, Any] = {
+            "relative_norm": arithmetic.relative_norm(work.model, direction),
+        }
+        if all(concept.kind == "implicit" for concept in work.concepts):
+            return found  # no caption asks for it
+        latents = work.latents(self.pictures, "tau", self.contexts)
+        with torch.no_grad():
+            ratio = arithmetic.guidance(
+                work.model,
+                direction,
+                latents,
+                work.model.encode(work.concepts[0].prompts()[0]),
+                empty(work.model),
+                Bank.of(latents, 64, seed=work.seed),
+            )
+        return {**found, "guidance": ratio.to_json()}
 
 
 def _why(result: Search) -> str:

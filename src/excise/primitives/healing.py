@@ -1,14 +1,14 @@
 """Erase hard, then heal: after an edit that takes too much, train back what had to stay.
 
-The edited model is distilled towards the unedited one on prompts of everything else, a share of
-them empty. Meanwhile the concept is pinned: at inputs that bring it out, the model is held to what
-the base says without any prompt.
+The edited model is distilled towards the unedited one on the way to pictures of everything else,
+with their prompts and without. Meanwhile the concept is pinned: at inputs that bring it out, the
+model is held to what the base says without any prompt, or to what the edit says there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -16,11 +16,12 @@ from torch import Tensor
 from excise.primitives import prompts
 from excise.primitives.data import empty
 from excise.primitives.finetune import Optimiser, Term, Tuned, finetune
-from excise.primitives.points import Points, answers, noised, on_the_way, towards
+from excise.primitives.panel import label_of, read
+from excise.primitives.points import Points, answers, noised, towards, walked
 from excise.progress import SILENT, Progress, stage
 from excise.rng import generator, seed_of
 from excise.store import Stage
-from excise.types import Concept, Condition, Prompt, Request, Selector, TextToImage
+from excise.types import Concept, Condition, Judge, Prompt, Request, Selector, TextToImage
 
 Deltas = Mapping[str, Tensor]
 
@@ -67,26 +68,67 @@ def kept_lesson(
     keep: int = 8,
     empty_share: float = 0.25,
     seed: int = 0,
+    judge: Judge | None = None,
     progress: Progress | None = None,
 ) -> Lesson:
     """What the model as it is now says on the way to pictures of everything but the concepts.
 
-    walks: pictures whose way is walked, of kept classes in turn, a share of them without a prompt.
-    keep: points of each.
+    Every kept class is drawn equally often, the concepts' neighbours twice as often, and every
+    sixth picture shows two objects.
+
+    walks: pictures whose way is walked. keep: points of each. empty_share: of the points, those at
+    which the prediction without a prompt is held, since guidance asks for it there too. judge:
+    leaves out the pictures in which it sees one of the concepts: a model also draws what it was
+    not asked for, a watermark above all.
     """
-    rows = prompts.kept_concepts(model, concepts)
-    texts = [text for row in rows for text in prompts.naming(model, row, gone=concepts)]
-    order = torch.randperm(len(texts), generator=generator("healing", seed)).tolist()
-    blank = round(walks * empty_share)
-    chosen = [texts[order[i % len(texts)]] for i in range(walks - blank)] + [Prompt("")] * blank
-    request = Request(
-        prompts=tuple(chosen), seeds=tuple(seed_of("healing", seed, i) for i in range(walks))
-    )
+    texts = _texts(model, concepts, walks, seed)
+    request = Request(prompts=texts, seeds=tuple(seed_of("healing", seed, i) for i in range(walks)))
     with stage(progress or SILENT, "what has to stay"):
-        points = on_the_way(model, request, keep, seed=seed, progress=progress)
-        conditions = model.encode(tuple(chosen)).detach()
+        points, samples = walked(model, request, keep, seed=seed, progress=progress)
+        if judge is not None:
+            clean = ~_seen(judge, concepts, samples.uint8())
+            if bool(clean.any()):
+                points = points.take(clean[points.row].nonzero()[:, 0])
+        conditions = Condition.cat([model.encode(texts), empty(model)]).detach()
+        chance = torch.rand(len(points), generator=generator("unprompted", seed))
+        row = torch.where(chance < empty_share, len(texts), points.row)
+        points = replace(points, row=row)
         target = answers(model, points, conditions, progress=progress)
     return Lesson(points=points, conditions=conditions, target=target)
+
+
+def _texts(
+    model: TextToImage, concepts: Sequence[Concept], n: int, seed: int
+) -> tuple[Prompt, ...]:
+    rows = prompts.kept_concepts(model, concepts)
+    near = prompts.neighbours(model, concepts, rows)
+    turns = [*rows, *(row for row in rows if row.name in near)]
+    things = [row for row in rows if row.kind == "object"]
+    numbers = generator("healing", seed)
+    order: list[int] = []
+    while len(order) < n:
+        order += torch.randperm(len(turns), generator=numbers).tolist()
+    found = []
+    for i in range(n):
+        if i % 6 == 5 and len(things) > 1:
+            one = things[_any(len(things), numbers)]
+            others = [row for row in things if row is not one]
+            texts = tuple(pair.prompt for pair in prompts.pairs(model, one, others))
+        else:
+            texts = prompts.naming(model, turns[order[i]], gone=concepts)
+        found.append(texts[_any(len(texts), numbers)])
+    return tuple(found)
+
+
+def _any(n: int, numbers: torch.Generator) -> int:
+    return int(torch.randint(n, (), generator=numbers))
+
+
+def _seen(judge: Judge, concepts: Sequence[Concept], pictures: Tensor) -> Tensor:
+    """Bool (n,): does the judge see any of the concepts?"""
+    labels = [label_of(judge, concept) for concept in concepts]
+    sheet = read(judge, pictures, labels)
+    return torch.stack([sheet.shown(label) for label in labels]).any(dim=0)
 
 
 @torch.no_grad()

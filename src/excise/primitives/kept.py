@@ -19,7 +19,7 @@ from excise.primitives import prompts
 from excise.primitives.panel import labels_of
 from excise.primitives.probe import Look, Probe, Shot
 from excise.rng import seed_of
-from excise.stats import Interval, Observations, difference_interval, wilson
+from excise.stats import Interval, Observations, difference_interval, wilson, wilson_upper
 from excise.stats.clusters import difference_se
 from excise.types import Concept, Judge, TextToImage
 
@@ -32,13 +32,18 @@ DRAWN = 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class Class:
-    """One object or style. ratio: the edit's rate over the base's; None if the base has none."""
+    """One object or style.
+
+    ratio: the edit's rate over the base's; None if the base has none. high: the same of the upper
+    bound of the edit's rate (one-sided, 90 %).
+    """
 
     name: str
     near: bool
     base: Interval
     edit: Interval
     ratio: float | None
+    high: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +68,12 @@ class Kept:
     def worst(self) -> Class | None:
         """The class with the smallest ratio."""
         return _least(self.classes, self.weak)
+
+    @property
+    def least(self) -> float | None:
+        """The smallest upper bound of a class: the worst of many is low by chance already."""
+        highs = [row.high for row in self.classes if row.name not in self.weak]
+        return min((high for high in highs if high is not None), default=None)
 
     @property
     def nearest(self) -> Class | None:
@@ -162,10 +173,13 @@ def kept(
     rows = []
     for name in groups:
         part = base.probe.rows(name)
-        k, n = (int(hits[part].sum()) for hits in (before, after)), len(part)
+        k, n = [int(hits[part].sum()) for hits in (before, after)], len(part)
         one, other = (wilson(hits, n) for hits in k)
         ratio = _ratio(other.value, one.value)
-        rows.append(Class(name=name, near=name in near, base=one, edit=other, ratio=ratio))
+        high = _ratio(wilson_upper(k[1], n, 0.9), one.value)
+        rows.append(
+            Class(name=name, near=name in near, base=one, edit=other, ratio=ratio, high=high)
+        )
     blank = (edit.sheet.nothing.double() - base.sheet.nothing.double()).numpy()
     return Kept(
         mean=0.0 if value is None else value,

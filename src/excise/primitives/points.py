@@ -19,7 +19,16 @@ from excise.primitives.finetune import Draw, Loss
 from excise.primitives.losses import distill_loss, draw_levels
 from excise.progress import SILENT, Progress, stage
 from excise.rng import generator
-from excise.types import Condition, Denoise, Hook, Request, State, Step, TextToImage
+from excise.types import (
+    Condition,
+    Denoise,
+    Hook,
+    Request,
+    Samples,
+    State,
+    Step,
+    TextToImage,
+)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -36,6 +45,10 @@ class Points:
 
     def __len__(self) -> int:
         return len(self.u)
+
+    def take(self, rows: Tensor) -> Points:
+        """Some of the points."""
+        return Points(x=self.x[rows], u=self.u[rows], row=self.row[rows])
 
     def tensors(self) -> dict[str, Tensor]:
         """To be kept; ``Points(**tensors)`` makes it again."""
@@ -55,18 +68,31 @@ def on_the_way(
     The model's own sampler is walked once; ``row`` is the picture. All steps are kept if there are
     no more than ``keep``. In the order of the steps, then of the pictures.
     """
+    return walked(model, request, keep, seed=seed, progress=progress)[0]
+
+
+def walked(
+    model: TextToImage,
+    request: Request,
+    keep: int,
+    *,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> tuple[Points, Samples]:
+    """As `on_the_way`, with the pictures at which the walks end."""
     if keep < 1:
         raise BadSetting(f"expected to keep at least one step a picture, got {keep}")
     notes = _Notes(keep=keep, seed=seed, seen={}, found=[])
     told = stage(progress or SILENT, "draw starting points")
     with told, model.hooked([notes]), torch.no_grad():
-        model.rollout(request, 0)
+        samples = model.generate(request)
     found = sorted(notes.found, key=lambda part: part[0])
-    return Points(
+    points = Points(
         x=torch.cat([x for _, _, x, _ in found]),
         u=torch.cat([torch.full((len(x),), u) for _, u, x, _ in found]),
         row=torch.cat([row for _, _, _, row in found]),
     )
+    return points, samples
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

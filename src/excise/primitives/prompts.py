@@ -180,6 +180,12 @@ def naming(
     return concept.prompts(names=own, templates=templates(model, concept, gone))
 
 
+def template_of(concept: Concept) -> str:
+    """The concept's first template that names it, with ``<1>`` in the name's place."""
+    named = (t for t in concept.templates if "{}" in t or "{a}" in t)
+    return fill(next(named, "{}"), "<1>")
+
+
 def held_back(model: TextToImage, concept: Concept) -> tuple[Prompt, ...]:
     """The words that no eraser may read, in every template; none if there are none."""
     found = completed(model, concept)

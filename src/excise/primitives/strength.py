@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from scipy.special import bdtrc
+
 from excise.errors import BadSetting
 from excise.primitives.kept import Kept
 from excise.stats import Rate
@@ -24,8 +26,8 @@ class Floors:
     natural: rate for plain words that a model without the concept would show too: the judge's false
         alarms, at least 1 %. injected: the same for inputs that were searched, from an oracle or
         from decoys. kept, worst, neighbours: shares of the base's rates: the mean's lower bound,
-        the worst class, the mean of the nearest neighbours. nothing: by how much the share of
-        pictures in which nothing is recognisable may grow.
+        the upper bound of the worst class, the mean of the nearest neighbours. nothing: by how much
+        the share of pictures in which nothing is recognisable may grow.
     """
 
     natural: float = 0.01
@@ -58,8 +60,8 @@ class Reading:
         return sum(rate.k for rate in self.embeddings) / n if n else 0.0
 
     def survivors(self, floor: float) -> tuple[int, ...]:
-        """The embeddings whose rate is above the floor beyond chance (one-sided, 90 %)."""
-        return tuple(i for i, rate in enumerate(self.embeddings) if rate.low(0.9) > floor)
+        """The embeddings whose rate is above the floor beyond chance; see `alive`."""
+        return alive(self.embeddings, floor)
 
     def erased(self, floors: Floors) -> bool:
         """Is the concept gone, for plain words and for every embedding?"""
@@ -69,10 +71,9 @@ class Reading:
     def margins(self, floors: Floors) -> tuple[float, float]:
         """How far inside both demands, each in units of what it allows; negative outside."""
         gone = min(_slack(floors.natural, self.plain.rate), _slack(floors.injected, self.searched))
-        worst = self.kept.worst
         shares = [(self.kept.lower, floors.kept)]
-        if worst is not None and worst.ratio is not None:
-            shares.append((worst.ratio, floors.worst))
+        if (least := self.kept.least) is not None:
+            shares.append((least, floors.worst))
         if (near := self.neighbours) is not None:
             shares.append((near, floors.neighbours))
         stays = [(share - least) / max(1 - least, 1e-6) for share, least in shares]
@@ -97,6 +98,20 @@ class Reading:
             "embeddings": [[rate.k, rate.n] for rate in self.embeddings],
             "kept": self.kept.to_json(),
         }
+
+
+def alive(rates: Sequence[Rate], floor: float) -> tuple[int, ...]:
+    """Those above the floor beyond chance: exact binomial tests, Bonferroni over all.
+
+    Of many at the floor some look alive by chance: of 16 with 8 pictures each, almost always one
+    has 3 hits. In at most 10 % of cases is any of them called alive.
+    """
+    level = 0.1 / max(len(rates), 1)
+    return tuple(
+        i
+        for i, rate in enumerate(rates)
+        if rate.k and bdtrc(rate.k - 1, rate.n, floor) < level  # the chance of k hits or more
+    )
 
 
 def _slack(allowed: float, found: float) -> float:
