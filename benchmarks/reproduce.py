@@ -13,15 +13,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import plots
 import torch
-from scipy.special import stdtrit
-from study import Study, Trial, figures
+from arrays import Arrays
+from figures import figures
+from study import Study, Trial
+from summary import summary
 
 from excise.progress import for_stream
-from excise.stats import wilson_upper
-from excise.store import hash_json, read_json, write_json, write_text
+from excise.store import read_json, write_json, write_text
 from excise.suite import SIZES, Sizes
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -32,13 +32,13 @@ SEEDS = 5
 BEGIN, END = "<!-- results -->", "<!-- end of results -->"
 Row = dict[str, Any]
 
-LADDER: Sizes = replace(SIZES["standard"], prompts=4, select=2, score=4)
+LADDER: Sizes = replace(SIZES["standard"], plain=2, pairs=2, prompts=4, select=2, score=4)
 """All rungs, for one edit of each method and concept."""
 
 
 def claim(rung: Any) -> Sizes:
     """What the claims are measured with, at the rung that the oracle decided."""
-    return replace(LADDER, rungs=(rung,), plain=2, pairs=2)
+    return replace(LADDER, rungs=(rung,), decoys=0)
 
 
 class Results:
@@ -49,15 +49,20 @@ class Results:
 
     def row(self, trial: Trial, sizes: Sizes) -> Row:
         """One edit's figures."""
-        key: Any = [trial.key, vars(sizes), self.study.model.fingerprint()]
-        file = self.study.work / "rows" / f"{trial.key}-{hash_json(key)[:8]}.json"
+        study, name = self.study, self.study.name(trial)
+        key = study.key(row=name, measured=study.measured(trial.concept, sizes, 0))
+        file = study.work / "rows" / f"{name}-{key}.json"
         if not file.exists():
-            edit, notes = self.study.edit(trial)
-            report = self.study.report(edit, trial.concept, sizes=sizes)
+            edit, notes = study.edit(trial)
+            report = study.report(edit, trial.concept, sizes=sizes)
             facts: Row = {"concept": trial.concept, "method": trial.method, "seed": trial.seed}
             write_json(file, {**facts, **notes, "bytes": edit.nbytes, **figures(report)})
         row: Any = read_json(file)
         return dict(row)
+
+    def arrays(self, trial: Trial, sizes: Sizes) -> Arrays:
+        """The same, picture by picture."""
+        return self.study.arrays(self.study.edit(trial)[0], trial.concept, sizes=sizes)
 
     def ladders(self, settings: Mapping[str, Mapping[str, Any]]) -> list[Row]:
         """Every rung on base, edit and oracle; the oracle decides which one counts."""
@@ -67,67 +72,17 @@ class Results:
             for method, own in settings.items()
         ]
 
-    def claims(self, rungs: Mapping[str, Any], seeds: int) -> list[Row]:
-        """The default method, seed by seed, at each concept's rung."""
-        return [
-            self.row(Trial(concept=concept, seed=seed), claim(rungs[concept]))
-            for concept in CONCEPTS
-            for seed in range(seeds)
-        ]
+    def claims(self, concept: str, rung: Any, seeds: int) -> tuple[list[Row], Row]:
+        """The default method at the concept's rung: seed by seed, and over all seeds."""
+        trials, sizes = [Trial(concept=concept, seed=seed) for seed in range(seeds)], claim(rung)
+        rows = [self.row(trial, sizes) for trial in trials]
+        return rows, summary(rows, [self.arrays(trial, sizes) for trial in trials])
 
 
 def rung_of(row: Mapping[str, Any]) -> Any:
     """The rung that counts, as `Sizes` names it."""
     key = str(row["headline"])
     return int(key[1:]) if key.startswith("t") else key
-
-
-def pooled(values: Iterable[float], within: Iterable[float] = ()) -> tuple[float, float, float]:
-    """Mean over edits, and its one-sided bounds (low, high) at 95 %.
-
-    Student's quantile on the spread between edits, which holds the spread within them too; never
-    less than the mean standard error ``within`` an edit over the root of their number.
-    """
-    x, inner = np.array(list(values)), np.array(list(within))
-    n = len(x)
-    between = float(x.std(ddof=1)) / n**0.5 if n > 1 else 0.0
-    se = max(between, float(inner.mean()) / n**0.5 if len(inner) else 0.0)
-    half = float(stdtrit(max(n - 1, 1), 0.95)) * se
-    mean = float(x.mean())
-    return mean, mean - half, mean + half
-
-
-def summary(rows: list[Row]) -> Row:
-    """One concept's figures over its edits."""
-    plain = [row["plain_counts"] for row in rows]
-    hits, n = sum(k for k, _ in plain), sum(m for _, m in plain)
-    excess = [row["excess"]["edit"] for row in rows]
-    spread = [(e["high"] - e["low"]) / 2 / 1.96 for e in excess]
-    losses = [row["delta_loss"]["edit"] for row in rows]
-    return {
-        "concept": rows[0]["concept"],
-        "edits": len(rows),
-        "plain": hits / n,
-        "plain_high": wilson_upper(hits, n),
-        "excess": pooled([e["value"] for e in excess], spread),
-        "delta_loss": pooled(
-            [e["value"] for e in losses], [(e["high"] - e["low"]) / 2 / 1.96 for e in losses]
-        ),
-        "rung": rows[0]["headline"],
-        "searched": {
-            arm: float(np.mean([r["rungs"][r["headline"]][arm] for r in rows]))
-            for arm in ("base", "edit", "oracle")
-        },
-        "kept": pooled([row["kept"] for row in rows]),
-        "kept_low": min(row["kept_low"] for row in rows),
-        "worst": min(row["worst"] for row in rows),
-        "near": min(row["near"] for row in rows if row["near"] is not None),
-        "nothing": float(np.mean([r["nothing"]["edit"] - r["nothing"]["base"] for r in rows])),
-        "two": float(np.mean([r["two"]["edit"] for r in rows if "two" in r])),
-        "two_other": float(
-            np.mean([r["two-other"]["edit"] / r["two-other"]["base"] for r in rows if "two" in r])
-        ),
-    }
 
 
 def table(rows: Iterable[Row]) -> str:
@@ -144,16 +99,20 @@ def table(rows: Iterable[Row]) -> str:
             row["concept"],
             str(row["edits"]),
             f"{100 * row['plain']:.1f} ({100 * row['plain_high']:.1f})",
-            f"{100 * row['two']:.1f}",
-            f"{100 * row['two_other']:.0f}",
+            _percent(row["two"], 1),
+            _percent(row["two_other"]),
             searched,
             f"{100 * row['excess'][0]:.1f} ({100 * row['excess'][2]:.1f})",
             f"{100 * row['kept'][0]:.1f} ({100 * row['kept'][1]:.1f})",
-            f"{100 * row['worst']:.0f}",
-            f"{100 * row['near']:.0f}",
+            _percent(row["worst"]),
+            _percent(row["near"]),
         ]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
+
+
+def _percent(share: float | None, digits: int = 0) -> str:
+    return "–" if share is None else f"{100 * share:.{digits}f}"
 
 
 def into(file: Path, text: str) -> None:
@@ -177,8 +136,8 @@ def main() -> None:
     results = Results(Study(options.work, for_stream(sys.stderr)))
     ladders = results.ladders({"task_vector": {}, "esd": {}, "gradient_ascent": {}})
     rungs = {row["concept"]: rung_of(row) for row in ladders if row["method"] == "task_vector"}
-    claims = results.claims(rungs, options.seeds)
-    rows = [summary([r for r in claims if r["concept"] == concept]) for concept in CONCEPTS]
+    claimed = [results.claims(concept, rungs[concept], options.seeds) for concept in CONCEPTS]
+    claims, rows = [row for own, _ in claimed for row in own], [row for _, row in claimed]
     write_json(DOCS / "results.json", {"ladders": ladders, "claims": claims, "summary": rows})
     plots.ladders(ladders, DOCS / "figures" / "ladders.svg")
     text = table(rows)

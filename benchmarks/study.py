@@ -9,26 +9,36 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from arrays import Arrays, arrays_of
+
 import excise
+from excise.api.erasing import eraser_of
 from excise.api.evaluating import arms_of
-from excise.api.judging import judges_for
+from excise.api.judging import Judges, judges_for
 from excise.edit import Edit
 from excise.emoji.pictures import WATERMARK, concept_pictures
 from excise.errors import Infeasible
 from excise.method import Budget
 from excise.progress import SILENT, Progress
 from excise.reporting import Report
+from excise.settings import recipe
 from excise.store import Cache, Stages, hash_json, write_json
 from excise.store.cache import default_root
-from excise.suite import SIZES, Sizes
+from excise.suite import Sizes
 from excise.suite import evaluate as run_suite
-from excise.types import Concept
+from excise.suite.evaluate import bench_of
+from excise.types import Concept, Judge, TextToImage
 
-RENDERS = 640
-"""Pictures that the attacker's fifth is taken from; renders, so that no model has drawn them."""
+VERSION = 1
+"""Of all that is kept here. Raise it when changed code lets the same key mean something else."""
+
+RENDERS = 720
+"""Pictures of a concept, rendered, so that no model has drawn them; cut into `SHARES`, which leaves
+what `Sizes` ask for to the attacker and to be held out."""
 
 TRIAL = Sizes(
     plain=1, pairs=1, others=12, kept=10, rungs=(4, "condition"), prompts=4, restarts=6, best_of=2,
@@ -50,36 +60,105 @@ class Trial:
     budget: Budget = "standard"
     seed: int = 0
 
-    @property
-    def key(self) -> str:
-        """What its files are called."""
-        rows: Any = [self.method, dict(self.settings), self.budget, self.seed, excise.__version__]
-        return f"{self.concept}-{self.method}-{self.seed}-{hash_json(rows)[:10]}"
-
 
 class Study:
-    """The embedded model, its oracles, and a folder."""
+    """A model, its oracles and judges, and a folder.
 
-    def __init__(self, work: Path | None = None, progress: Progress = SILENT) -> None:
+    model, judge: by default the embedded model and its own judges.
+    """
+
+    def __init__(
+        self,
+        work: Path | None = None,
+        progress: Progress = SILENT,
+        *,
+        model: TextToImage | None = None,
+        judge: Judge | None = None,
+    ) -> None:
         self.work = work or default_root() / "study"
-        self.model = excise.load("emoji")
+        self.model = excise.load("emoji") if model is None else model
+        self.judge = judge
         self.progress = progress
+        self.cache = Cache()
+        self.stages = Stages(self.work / "stages")  # one for all, so that nothing is done twice
+        self._judges: dict[str, Judges] = {}
+        self._oracles: dict[str, TextToImage | None] = {}
+        self._loaded: dict[str, TextToImage] = {}  # one model is the oracle of several concepts
+        self._concepts: dict[tuple[str, bool], Concept] = {}
 
     def concept(self, name: str, *, shown: bool) -> Concept:
         """A concept with renders for the attacker, or without any for the eraser.
 
         The watermark has pictures for both; each takes a part that the other never sees.
         """
-        known = next((one for one in self.model.known if one.name == name), None)
-        found = known or Concept(name, kind="implicit")
-        if not shown and name != WATERMARK:
-            return found
-        pictures = concept_pictures(name, RENDERS)
-        return Concept(**{**vars(found), "pictures": pictures})
+        if (name, shown) not in self._concepts:
+            known = next((one for one in self.model.known if one.name == name), None)
+            found = known or Concept(name, kind="implicit")
+            if shown or name == WATERMARK:
+                found = Concept(**{**vars(found), "pictures": concept_pictures(name, RENDERS)})
+            self._concepts[name, shown] = found
+        return self._concepts[name, shown]
+
+    def judges(self, name: str) -> Judges:
+        """Who looks at a concept."""
+        if name not in self._judges:
+            target = self.concept(name, shown=False)
+            self._judges[name] = judges_for(self.model, (target,), self.judge)
+        return self._judges[name]
+
+    def oracle(self, name: str) -> TextToImage | None:
+        """The model that never saw a concept; None if there is none."""
+        if name not in self._oracles:
+            arms = arms_of(self.model, None, self.concept(name, shown=False))
+            arm = next((arm for arm in arms if arm.role == "oracle"), None)
+            found = None if arm is None else self._loaded.setdefault(arm.note, arm.model)
+            self._oracles[name] = found
+        return self._oracles[name]
+
+    @cached_property
+    def common(self) -> dict[str, Any]:
+        """What everything depends on."""
+        return {
+            "version": VERSION,
+            "excise": excise.__version__,
+            "model": self.model.fingerprint(),
+            "precision": self.model.precision,
+            "known": [concept.to_json() for concept in self.model.known],
+        }
+
+    def key(self, **parts: Any) -> str:
+        """A name for what depends on some JSON values, and on what everything depends on."""
+        return hash_json({**self.common, **parts})[:16]
+
+    def made(self, name: str, seed: int) -> dict[str, Any]:
+        """What an edit depends on besides its method."""
+        return {
+            "concept": self.concept(name, shown=False).to_json(),
+            "seed": seed,
+            "judge": _digest(self.judges(name).first),
+        }
+
+    def measured(self, name: str, sizes: Sizes, seed: int) -> dict[str, Any]:
+        """What a measurement depends on besides the edit."""
+        judges, oracle = self.judges(name), self.oracle(name)
+        return {
+            "concept": self.concept(name, shown=True).to_json(),
+            "sizes": vars(sizes),
+            "seed": seed,
+            "judges": [_digest(judge) for judge in (judges.first, *judges.others)],
+            "oracle": None if oracle is None else oracle.fingerprint(),
+        }
+
+    def name(self, trial: Trial) -> str:
+        """What a trial's files are called."""
+        eraser = eraser_of(self.model, trial.method, trial.settings, trial.budget)
+        made = self.made(trial.concept, trial.seed)
+        key = self.key(edit=made, method=trial.method, settings=recipe(eraser))
+        return f"{trial.concept}-{trial.method}-{trial.seed}-{key}"
 
     def edit(self, trial: Trial) -> tuple[Edit, dict[str, Any]]:
         """The edit with its record; of a search without an answer the one nearest to both ends."""
-        file = self.work / "edits" / f"{trial.key}.safetensors"
+        file = self.work / "edits" / f"{self.name(trial)}.safetensors"
         notes = file.with_suffix(".json")
         if not notes.exists():
             try:
@@ -90,6 +169,7 @@ class Study:
                     settings=dict(trial.settings),
                     budget=trial.budget,
                     seed=trial.seed,
+                    judge=self.judge,
                     out=file,
                     progress=self.progress,
                 )
@@ -100,62 +180,44 @@ class Study:
                 write_json(notes, {"feasible": False, "why": str(error)})
         return Edit.load(file), json.loads(notes.read_text(encoding="utf-8"))
 
-    def report(
-        self, edit: Edit, concept: str, *, sizes: Sizes = TRIAL, seed: int = 0, label: str = ""
-    ) -> Report:
+    def report(self, edit: Edit, name: str, *, sizes: Sizes = TRIAL, seed: int = 0) -> Report:
         """The evaluation of one edit on one concept."""
-        name = hash_json([edit.digest, concept, vars(sizes), seed, self.model.fingerprint()])[:16]
-        folder = self.work / "reports" / f"{concept}-{name}"
+        folder = self._folder(edit, name, sizes, seed)
         if (folder / "report.json").exists():
             return Report.load(folder)
-        target = self.concept(concept, shown=True)
-        judges = judges_for(self.model, (target,), None)
+        judges = self.judges(name)
         found = run_suite(
-            arms_of(self.model, edit, target),
-            target,
+            arms_of(self.model, edit, self.concept(name, shown=True), oracle=self.oracle(name)),
+            self.concept(name, shown=True),
             judges.first,
             others=judges.others,
             budget=sizes,
             seed=seed,
-            cache=Cache(),
-            stages=Stages(folder / "stages"),
+            cache=self.cache,
+            stages=self.stages,
             progress=self.progress,
         )
         found.save(folder)
         return found
 
+    def arrays(self, edit: Edit, name: str, *, sizes: Sizes, seed: int = 0) -> Arrays:
+        """The same evaluation picture by picture, from what it kept."""
+        file = self._folder(edit, name, sizes, seed) / "arrays.safetensors"
+        if file.exists():
+            return Arrays.load(file)
+        target, judges = self.concept(name, shown=True), self.judges(name)
+        arms = arms_of(self.model, edit, target, oracle=self.oracle(name))
+        bench = bench_of(arms, target, judges.first, judges.others, sizes, seed, self.progress,
+                         None, self.cache, self.stages)  # fmt: skip
+        found = arrays_of(bench)
+        found.save(file)
+        return found
 
-def figures(report: Report) -> dict[str, Any]:
-    """The figures of one edit that experiments compare, as JSON values."""
-    record = report.record
-    plain = {row.key: row.rates for row in record.rates}
-    one = plain["plain"]["edit"]
-    found: dict[str, Any] = {
-        "plain_counts": [one.count, one.n],
-        "plain": one.value,
-        "plain_high": one.high,
-    }
-    for key in ("two", "two-other"):
-        if key in plain:
-            found[key] = {arm: rate.value for arm, rate in plain[key].items()}
-    if record.kept is not None:
-        kept = record.kept
-        found |= {
-            "kept": kept.mean["edit"].value,
-            "kept_low": kept.mean["edit"].low,
-            "worst": kept.worst["edit"].value,
-            "worst_label": kept.worst_label,
-            "near": kept.neighbours["edit"].value if "edit" in kept.neighbours else None,
-            "nothing": {arm: rate.value for arm, rate in kept.nothing.items()},
-        }
-    for attack in record.attacks:
-        found["rungs"] = {
-            rung.key: {arm: rate.value for arm, rate in rung.rates.items()} for rung in attack.rungs
-        }
-        found["headline"] = attack.headline
-        found["excess"] = {arm: row.model_dump() for arm, row in attack.excess.items()}
-        found["delta_loss"] = {arm: row.model_dump() for arm, row in attack.delta_loss.items()}
-    return found
+    def _folder(self, edit: Edit, name: str, sizes: Sizes, seed: int) -> Path:
+        key = self.key(edit=edit.digest, measured=self.measured(name, sizes, seed))
+        return self.work / "reports" / f"{name}-{key}"
 
 
-__all__ = ["RENDERS", "SIZES", "TRIAL", "Study", "Trial", "figures"]
+def _digest(judge: Any) -> str:
+    """Of what its answers depend on; a judge without one cannot be told from another."""
+    return str(judge.digest)

@@ -41,7 +41,9 @@ def summary(rows: Sequence[Row], many: Sequence[Arrays]) -> dict[str, Any]:
         "nothing": _mean(row["nothing"]["edit"] - row["nothing"]["base"] for row in rows),
         "two": _mean(row["two"]["edit"] for row in rows if "two" in row),
         "two_other": _mean(
-            row["two-other"]["edit"] / row["two-other"]["base"] for row in rows if "two" in row
+            row["two-other"]["edit"] / row["two-other"]["base"]
+            for row in rows
+            if "two" in row and row["two-other"]["base"]
         ),
     }
 

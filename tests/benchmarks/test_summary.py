@@ -99,3 +99,11 @@ def test_arrays_are_read_as_they_were_written(tmp_path: Path) -> None:
     for name, value in vars(MANY[0]).items():
         assert np.array_equal(getattr(again, name), value)
         assert type(getattr(again, name)) is type(value)
+
+
+def test_what_the_base_never_draws_beside_the_concept_has_no_share() -> None:
+    pairs = {"two": {"edit": 0.1, "base": 0.9}, "two-other": {"edit": 0.4, "base": 0.5}}
+    none = {**pairs, "two-other": {"edit": 0.0, "base": 0.0}}
+    found = summary([{**ROW, **pairs}, {**ROW, **none}], MANY[:2])
+    assert found["two"] == pytest.approx(0.1)
+    assert found["two_other"] == pytest.approx(0.8)

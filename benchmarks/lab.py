@@ -1,0 +1,186 @@
+"""Points of experiments: vectors, healed edits and methods' own, each made and measured once."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from controls import DERIVED
+from figures import figures
+from study import TRIAL, Study, Trial
+from vectors import ALONE, TRAINED, Direction, Run
+
+from excise.edit import Edit, Recipe
+from excise.erasers.base import Work
+from excise.erasers.mending import mended
+from excise.erasers.task_vector import TaskVector
+from excise.primitives import arithmetic
+from excise.primitives.data import Pictures, Split
+from excise.primitives.prompts import completed
+from excise.settings import recipe
+from excise.store import Stage, load_tensors, read_json, save_tensors, write_json
+
+Row = dict[str, Any]
+
+TAU = ("pictures", "contexts", "selector", "steps", "batch", "lr", "weighting")
+"""The settings that a task vector depends on before it is confined to some blocks."""
+
+READS: Mapping[str, Sequence[str]] = {
+    "finetune": TAU,
+    "blocks": (*TAU, "hard"),
+    "heal-kept": ("walks",),
+}
+"""By stage, the settings that it depends on; other stages depend on all of them."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Shared(Work):
+    """A run that finds again what other runs with the same settings have made."""
+
+    method: TaskVector
+
+    def stage(self, name: str) -> Stage | None:
+        """Kept under what the stage depends on, so that runs share what is the same."""
+        own = recipe(self.method)
+        settings = {field: own[field] for field in READS.get(name, tuple(own))}
+        return None if self.stages is None else self.stages.stage(name, [self.key, settings])
+
+    def pictures(
+        self, n: int, split: Split, contexts: Sequence[str] = ("{}",)
+    ) -> tuple[Pictures, ...]:
+        """Pictures depend on how many they are and what is around them, and on no setting."""
+        key: Any = [self.key, n, list(contexts)]
+        return Work(
+            model=self.model,
+            concepts=self.concepts,
+            seed=self.seed,
+            judge=self.judge,
+            progress=self.progress,
+            stages=self.stages,
+            key=key,
+        ).pictures(n, split, contexts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lab:
+    """A study, in whose folder points are kept."""
+
+    study: Study
+
+    def method(self, settings: Mapping[str, Any]) -> TaskVector:
+        """With what was measured for the model, under these settings."""
+        return TaskVector.fitted(self.study.model, settings)
+
+    def work(self, concept: str, method: TaskVector, seed: int) -> Shared:
+        """A run on a concept, whose stages are kept."""
+        study = self.study
+        return Shared(
+            model=study.model,
+            concepts=(completed(study.model, study.concept(concept, shown=False)),),
+            seed=seed,
+            judge=study.judges(concept).first,
+            progress=study.progress,
+            stages=study.stages,
+            key=study.key(run=study.made(concept, seed)),
+            method=method,
+        )
+
+    def direction(
+        self, maker: str, concept: str, settings: Mapping[str, Any], seed: int = 0
+    ) -> Direction:
+        """A vector made in one of the ways of `vectors` and `controls`, or that "of" another."""
+        if maker.startswith("of "):
+            return self.direction("plain", maker.removeprefix("of "), settings, seed)
+        study, method = self.study, self.method(settings)
+        run = Run(
+            method=method,
+            work=self.work(concept, method, seed),
+            kept=lambda other: self.direction(other, concept, settings, seed),
+        )
+        if maker in DERIVED:
+            return DERIVED[maker](run)
+        own = recipe(method)
+        made = {"seed": seed} if maker in ALONE else study.made(concept, seed)
+        key = study.key(vector=maker, made=made, settings={name: own[name] for name in TAU})
+        file = study.work / "vectors" / f"{key}.safetensors"
+        if not file.exists():
+            save_tensors(file, TRAINED[maker](run))
+        return dict(load_tensors(file)[0])
+
+    def point(self, name: Mapping[str, Any], settings: Any, make: Callable[[], Edit]) -> Row:
+        """One edit's figures, found where they were kept or measured now.
+
+        settings: all that the edit depends on besides its name, as JSON values.
+        """
+        study, concept, seed = self.study, str(name["concept"]), int(name.get("seed", 0))
+        key = study.key(
+            point=dict(name),
+            settings=settings,
+            made=study.made(concept, seed),
+            measured=study.measured(concept, TRIAL, seed),
+        )
+        file = study.work / "points" / f"{key}.json"
+        if not file.exists():
+            write_json(file, {**name, **figures(study.report(make(), concept, seed=seed))})
+        row: Any = read_json(file)
+        say(row)
+        return dict(row)
+
+    def healed(
+        self, concept: str, settings: Mapping[str, Any], seed: int = 0, alpha: float = 1.0
+    ) -> Row:
+        """The point of the vector that the settings make, healed as they say, at a strength."""
+        given = {"concept": concept, "settings": dict(settings), "seed": seed, "alpha": alpha}
+        method = self.method(settings)
+
+        def make() -> Edit:
+            work = self.work(concept, method, seed)
+            tau, _ = method.vector(work)
+            found = mended(method, work, tau)
+            edited = Recipe.of(method, work.concepts, seed=seed)
+            return Edit.of(work.model, arithmetic.scaled(found.deltas, alpha), recipe=edited)
+
+        return self.point({"experiment": "healed", **given}, recipe(method), make)
+
+    def scaled(
+        self, maker: str, concept: str, alpha: float, settings: Mapping[str, Any], seed: int = 0
+    ) -> Row:
+        """The point of a vector at a strength."""
+        given = {"concept": concept, "settings": dict(settings), "seed": seed, "alpha": alpha}
+        method = replace(self.method(settings), strength=alpha, variant="paper")
+
+        def make() -> Edit:
+            deltas = arithmetic.scaled(self.direction(maker, concept, settings, seed), alpha)
+            concepts = self.work(concept, method, seed).concepts
+            edited = Recipe.of(method, concepts, seed=seed)
+            return Edit.of(self.study.model, deltas, recipe=edited)
+
+        name = {"experiment": "vector", "maker": maker, **given}
+        return self.point(name, recipe(method), make)
+
+    def trial(self, **given: Any) -> Row:
+        """The point of a method's own edit."""
+        trial, study = Trial(**given), self.study
+        name = {"experiment": "method", **given}
+        return self.point(name, study.name(trial), lambda: study.edit(trial)[0])
+
+
+def say(row: Mapping[str, Any]) -> None:
+    """One line a point, on the terminal."""
+    keep = ("concept", "maker", "method", "alpha", "settings")
+    head = " ".join(f"{row[k]}" for k in keep if k in row)
+    rungs = " ".join(
+        f"{key}: "
+        + "/".join(f"{rates.get(arm, float('nan')):.0%}" for arm in ("base", "edit", "oracle"))
+        for key, rates in row.get("rungs", {}).items()
+        if rates
+    )
+    line = (
+        f"{head} | plain {row['plain']:.1%} kept {row.get('kept', 0):.1%} "
+        f"(low {row.get('kept_low') or 0:.1%}, worst {row.get('worst_label')} "
+        f"{row.get('worst', 0):.0%}, near {row.get('near') or 0:.0%}) | {rungs}"
+    )
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
