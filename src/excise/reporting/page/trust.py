@@ -130,6 +130,6 @@ def _concept(concept: object) -> str:
 
 
 def _seeds(seeds: Sequence[int]) -> str:
-    if len(seeds) > 3 and list(seeds) == list(range(seeds[0], seeds[-1] + 1)):
+    if len(seeds) > 3 and list(seeds) == [seeds[0] + i for i in range(len(seeds))]:
         return f"{number(seeds[0])} to {number(seeds[-1])}"
     return listed([number(seed) for seed in seeds], most=12)
