@@ -16,7 +16,8 @@ from excise.reporting.page.floors import agreement, floors
 from excise.reporting.page.inputs import SHOWN, inversions
 from excise.reporting.page.looks import arm_series
 from excise.reporting.page.outcome import kept
-from excise.reporting.page.parts import Figure, Fold, Pair, Table, Text
+from excise.reporting.page.parts import Facts, Figure, Fold, Pair, Table, Text
+from excise.reporting.page.trust import recipe
 from excise.reporting.record import Record
 from excise.reporting.wording import between
 
@@ -177,3 +178,13 @@ def test_an_interval_with_one_end_says_which() -> None:
     assert between(Estimate(value=0.98, low=0.97)).replace("\u202f", " ") == "at least 97 %"
     assert between(Estimate(value=0.02, high=0.04)).replace("\u202f", " ") == "at most 4 %"
     assert between(Estimate(value=0.98)) == ""
+
+
+def test_seeds_far_apart_are_listed_and_a_run_of_them_is_not(report: Report) -> None:
+    far = (7, 2**60, 2**61, 2**62 + 1)
+    seeds = {"select": far, "score": tuple(range(100, 108))}
+    facts = recipe(changed(report, seeds=seeds)).parts[0]
+    assert isinstance(facts, Facts)
+    rows = dict(facts.rows)
+    assert rows["Seeds to score"] == "100 to 107"
+    assert len(rows["Seeds to select"].split(",")) >= 3

@@ -55,17 +55,33 @@ def erase_plan(model: TextToImage, eraser: Eraser, concepts: int) -> list[Stage]
     if "steps" in has:
         rows = has["steps"] * has.get("batch", 1)
         stages.append(Stage(name="fine-tune", gradients=rows, bytes=2 * weights))
+    if has.get("variant") == "healed":
+        stages += _healing(has, concepts)
     if "embeddings" in has and has.get("strength") is None:
-        stages += _search(model, has, concepts)
+        stages += _search(model, eraser, has, concepts)
     stages.append(Stage(name="edit", bytes=weights))
     speed = measure(model)
     return [stage.timed(speed) for stage in stages]
 
 
-def _search(model: TextToImage, has: Mapping[str, Any], concepts: int) -> list[Stage]:
+def _healing(has: Mapping[str, Any], concepts: int) -> list[Stage]:
+    rounds = 1 + has["pin_rounds"]
+    found = has["embeddings"] * concepts * has["inversion_steps"] * has["samples"]
+    rows = has["heal"] * has["heal_batch"] * (1 + concepts)
+    return [
+        Stage(name="what has to stay", pictures=has["walks"], evaluations=8 * has["walks"]),
+        Stage(name="inputs to pin", gradients=rounds * found, evaluations=rounds * has["pinned"]),
+        Stage(name="heal", gradients=rounds * rows),
+    ]
+
+
+def _search(
+    model: TextToImage, eraser: Eraser, has: Mapping[str, Any], concepts: int
+) -> list[Stage]:
     inputs, samples = has["embeddings"] * concepts, has.get("samples", 1)
     found = inputs * has.get("inversion_steps", 0) * samples
-    tries = len(has.get("grid", ())) + 2 * has.get("refine", 0)
+    grid, refine = getattr(eraser, "strengths", ((1.0,), 0))
+    tries = len(grid) + 2 * refine
     rounds = 1 + has.get("rounds", 0)
     looked = inputs * has.get("looks", 0) + has.get("kept", 0) * max(len(model.known), 1)
     carried = inputs * has.get("carried", 0) * samples

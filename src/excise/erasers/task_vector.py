@@ -196,14 +196,14 @@ class TaskVector(Eraser):
 
         The last says whether an attack on the edit that was chosen found nothing.
         """
-        grid, refine = GRIDS[self.variant]
+        grid, refine = self.strengths
         rounds: list[dict[str, Any]] = []
         while True:
             result = search(
                 lambda alpha: finder.reading(direction, alpha),
                 floors=self.floors,
-                grid=grid if self.grid is None else self.grid,
-                refine=refine if self.refine is None else self.refine,
+                grid=grid,
+                refine=refine,
             )
             if result.chosen is None or len(rounds) == self.rounds:
                 return result, rounds, False
@@ -239,6 +239,15 @@ class TaskVector(Eraser):
     def confined(self) -> bool:
         """Is the vector kept to some of the blocks?"""
         return bool(self.subset) or self.gain < 1
+
+    @property
+    def strengths(self) -> tuple[tuple[float, ...], int]:
+        """The strengths that are tried, and bisections of either end."""
+        grid, refine = GRIDS[self.variant]
+        return (
+            grid if self.grid is None else self.grid,
+            refine if self.refine is None else self.refine,
+        )
 
     @property
     def floors(self) -> Floors:
