@@ -110,11 +110,12 @@ class Eraser(Method):
 
     A subclass says ``name`` (its file's), ``paper``, and how to find a `Change`.
 
-    scaled: the fields that a budget multiplies. smallest: settings with which a run does everything
+    scaled: the fields that a budget multiplies. budgeted: those that one sets outright. smallest: settings with which a run does everything
     once and proves nothing; what the tests of all erasers use.
     """
 
     scaled: ClassVar[tuple[str, ...]] = ("steps",)
+    budgeted: ClassVar[Mapping[Budget, Mapping[str, object]]] = {}
     smallest: ClassVar[Mapping[str, object]] = {}
 
     @abstractmethod
@@ -187,7 +188,8 @@ class Eraser(Method):
     def within(self, budget: Budget) -> Mapping[str, object]:
         """A quarter of the steps (quick), all (standard), or twice as many."""
         factor = BUDGETS[budget]
-        return {name: max(1, round(getattr(self, name) * factor)) for name in self.scaled}
+        scaled = {name: max(1, round(getattr(self, name) * factor)) for name in self.scaled}
+        return {**scaled, **self.budgeted.get(budget, {})}
 
     def _positive(self, *names: str) -> None:
         for name in names:

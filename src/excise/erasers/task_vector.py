@@ -40,9 +40,6 @@ GRIDS: Mapping[Variant, tuple[tuple[float, ...], int]] = {
 }
 """Strengths that are tried, and bisections of either end."""
 
-QUICK = {"keep": 0.90}
-"""With few pictures no lower bound reaches what the other budgets ask for."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class TaskVector(Eraser):
@@ -78,6 +75,8 @@ class TaskVector(Eraser):
     name: ClassVar[str] = "task_vector"
     paper: ClassVar[str] = "arXiv:2404.03631"
     scaled: ClassVar[tuple[str, ...]] = ("inversion_steps", "embeddings", "kept", "looks")
+    # With few pictures no lower bound reaches what the other budgets ask for.
+    budgeted: ClassVar[Mapping[Budget, Mapping[str, object]]] = {"quick": {"keep": 0.90}}
     measured: ClassVar[Mapping[str, Mapping[str, object]]] = {
         "emoji": {
             "lr": 1e-4,
@@ -253,10 +252,6 @@ class TaskVector(Eraser):
     def floors(self) -> Floors:
         """What counts as gone and as kept."""
         return Floors(natural=self.natural, injected=self.injected, kept=self.keep)
-
-    def within(self, budget: Budget) -> Mapping[str, object]:
-        """Fewer steps, inputs and pictures for a quick look, which then asks for less."""
-        return {**super().within(budget), **(QUICK if budget == "quick" else {})}
 
     def vector(self, work: Work) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """tau, confined to the subset, and how it came to be."""
