@@ -110,8 +110,9 @@ class Eraser(Method):
 
     A subclass says ``name`` (its file's), ``paper``, and how to find a `Change`.
 
-    scaled: the fields that a budget multiplies. budgeted: those that one sets outright. smallest: settings with which a run does everything
-    once and proves nothing; what the tests of all erasers use.
+    scaled: the fields that a budget multiplies. budgeted: those that one sets outright. smallest:
+    settings with which a run does everything once and proves nothing; what the tests of all erasers
+    use.
     """
 
     scaled: ClassVar[tuple[str, ...]] = ("steps",)
