@@ -68,6 +68,11 @@ def test_files_have_the_names_that_older_programs_read() -> None:
     assert config["dtype"] == "float32"
 
 
+def test_no_config_says_where_it_was_made() -> None:
+    for file in ASSETS.rglob("config.json"):
+        assert "_name_or_path" not in json.loads(file.read_text()), file
+
+
 @pytest.mark.parametrize("name", embedded())
 def test_a_model_meets_its_figures_with_the_weights_that_ship(name: str) -> None:
     quality = read_json(ASSETS / name / "quality.json")

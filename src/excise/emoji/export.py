@@ -46,9 +46,21 @@ def _bare(key: str) -> str:
 
 
 def save_half(model: Any, folder: Path) -> None:
-    """Save in half precision; the model itself stays in single precision."""
+    """Save in half precision; the model itself stays in single precision.
+
+    Where it was read from, which `save_pretrained` notes, is nobody's business.
+    """
     model.half().save_pretrained(folder)
     model.float()
+    _reconfigured(folder, drop="_name_or_path")
+
+
+def _reconfigured(folder: Path, *, drop: str, **added: str) -> None:
+    """Write a config again without one key and with others."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config.pop(drop, None)
+    text = json.dumps({**config, **added}, indent=2, sort_keys=True)
+    (folder / "config.json").write_text(text + "\n", encoding="utf-8")
 
 
 def save_reader(model: PreTrainedModel, folder: Path, side: int = 64) -> None:
@@ -72,11 +84,7 @@ def save_text_encoder(tower: CLIPTextModel, folder: Path) -> None:
     path = folder / "model.safetensors"
     tensors = {f"text_model.{_bare(key)}": value for key, value in load_file(path).items()}
     save_file(tensors, path, metadata={"format": "pt"})
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    config.pop("torch_dtype", None)
-    config["dtype"] = "float32"
-    text = json.dumps(config, indent=2, sort_keys=True)
-    (folder / "config.json").write_text(text + "\n", encoding="utf-8")
+    _reconfigured(folder, drop="torch_dtype", dtype="float32")
 
 
 def known_concepts() -> list[dict[str, Any]]:

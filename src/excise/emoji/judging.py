@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -218,24 +218,27 @@ def train(which: Which, vae: AutoencoderKL, state: Path, *, seed: int, log: Log)
     torch.manual_seed(seed)
     where = device()
     model = make(which).to(where, memory_format=torch.channels_last)
-    losses = {number: _loss(which, model, vae, lesson, seed + 1000 * number, log)
-              for number, lesson in enumerate(LESSONS[which])}  # fmt: skip
-    in_turn(model, LESSONS[which], losses.__getitem__, seed=seed, state=state, log=log)
-    _settle(model, lambda rng: losses[len(losses) - 1](0, rng), seed)
+
+    @cache
+    def losses(number: int) -> Loss:
+        return _loss(which, model, vae, LESSONS[which][number], seed + 1000 * number, log)
+
+    in_turn(model, LESSONS[which], losses, seed=seed, state=state, log=log)
+    _settle(model, lambda rng: losses(len(LESSONS[which]) - 1)(0, rng), seed)
     return model
 
 
 def _loss(
     which: Which, model: PreTrainedModel, vae: AutoencoderKL, lesson: Lesson, seed: int, log: Log
 ) -> Loss:
-    where, data = device(), _Lazy(lambda: _pictures(which, vae, lesson, seed, log))
+    where, data = device(), _pictures(which, vae, lesson, seed, log)
 
     def loss(step: int, rng: np.random.Generator) -> Tensor:
         rows = np.sort(rng.choice(PICTURES, BATCH, replace=False))
         rng.shuffle(rows)
-        x = torch.from_numpy(data.value.pictures[rows]).permute(0, 3, 1, 2).float()
+        x = torch.from_numpy(data.pictures[rows]).permute(0, 3, 1, 2).float()
         x = x.div(127.5).sub(1)
-        x, y, weight = augmented(x, torch.from_numpy(data.value.targets[rows]), rng, which)
+        x, y, weight = augmented(x, torch.from_numpy(data.targets[rows]), rng, which)
         x, y, weight = (v.to(where) for v in (x, y, weight))
         if SEEN[which] != x.shape[-1]:
             size = (SEEN[which], SEEN[which])  # as a judge does
@@ -261,17 +264,6 @@ def _pictures(which: Which, vae: AutoencoderKL, lesson: Lesson, seed: int, log: 
     data.pictures[:part] = through(vae, data.pictures[:part], np.random.default_rng(seed))
     log(f"{PICTURES} pictures made")
     return data
-
-
-class _Lazy:
-    """The pictures of a lesson, made when it begins."""
-
-    def __init__(self, make: Callable[[], Labelled]) -> None:
-        self._make = make
-
-    @cached_property
-    def value(self) -> Labelled:
-        return self._make()
 
 
 def _settle(model: nn.Module, run: Callable[[np.random.Generator], Tensor], seed: int) -> None:

@@ -162,11 +162,12 @@ class TaskVector(Eraser):
                 "(--strength 1.75 --no-search), which the report then calls not verified"
             )
         tau, record = self.vector(work)
-        direction = arithmetic.negated(tau)
+        direction, facts = arithmetic.negated(tau), record["tau"]
         if self.variant == "healed":
             found = mended(self, work, tau)
             direction, record = found.deltas, {**record, "healing": found.record}
-        record |= self._direction_record(work, direction)
+            facts = self._direction_record(work, direction)
+        record |= facts
         if self.strength is not None or judge is None:
             edit = arithmetic.scaled(direction, self.strength or 0.0)
             return Change(deltas=edit, record={**record, "strength": self.strength})

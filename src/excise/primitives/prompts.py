@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from excise.primitives.spaces import SOFT
 from excise.types import TEMPLATES, Concept, Prompt, TextToImage, fill
 
 OBJECT_TEMPLATES: tuple[str, ...] = (
@@ -183,7 +184,7 @@ def naming(
 def template_of(concept: Concept) -> str:
     """The concept's first template that names it, with ``<1>`` in the name's place."""
     named = (t for t in concept.templates if "{}" in t or "{a}" in t)
-    return fill(next(named, "{}"), "<1>")
+    return fill(next(named, "{}"), SOFT)
 
 
 def held_back(model: TextToImage, concept: Concept) -> tuple[Prompt, ...]:
