@@ -99,8 +99,8 @@ def test_oracles_begin_as_one_that_knows_neither_group(
         shutil.rmtree(tmp_path / "state" / f"unet-{name}", ignore_errors=True)
     given: dict[str, Any] = {}
 
-    def train(world: World, *parts: Any, first: Any, **_: Any) -> torch.nn.Module:
-        given[parts[3].stem] = (world.without, first)
+    def train(world: World, *parts: Any, shared: Any, **_: Any) -> torch.nn.Module:
+        given[parts[3].stem] = (world.without, shared)
         with isolated(0):
             return unet.make()
 
@@ -111,7 +111,7 @@ def test_oracles_begin_as_one_that_knows_neither_group(
         build.denoiser(name)
     assert given["unet-emoji"] == (frozenset(), None)
     begun = [given[f"unet-{name}"][1] for name in ORACLES]
-    assert {state for _, state in begun} == {tmp_path / "state" / "unet-oracles-1.safetensors"}
+    assert {state for _, state in begun} == {tmp_path / "state" / "unet-oracles.safetensors"}
     for name, without in ORACLES.items():
         assert given[f"unet-{name}"][0] == without
         assert all(without <= world.without for world, _ in begun)

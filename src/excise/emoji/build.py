@@ -88,17 +88,17 @@ class Build:
         return self._once(f"unet-{name}", UNet2DConditionModel, lambda: self._train_unet(name))
 
     def _train_unet(self, name: str) -> UNet2DConditionModel:
-        atlas, first = Atlas(), None
-        if name in ORACLES:  # an hour less, and neither ever sees what it is without
+        atlas, shared = Atlas(), None
+        if name in ORACLES:  # hours less, and neither ever sees what it is without
             neither = World(atlas=atlas, without=frozenset().union(*ORACLES.values()))
-            first = neither, self._file("unet-oracles-1")
+            shared = neither, self._file("unet-oracles")
         return unet.train(
             World(atlas=atlas, without=ORACLES.get(name, frozenset())),
             self.autoencoder(),
             text_tower(self.clip()),
             self.tokenizer(),
             self._file(f"unet-{name}"),
-            first=first,
+            shared=shared,
             seed=self.seed,
             log=_log,
         )

@@ -78,18 +78,17 @@ def in_turn(
     seed: int,
     state: Path,
     log: Log,
-    first: Path | None = None,
+    shared: tuple[int, Path] | None = None,
 ) -> nn.Module:
     """Train with one lesson after the other; each begins at the average that the last one left.
 
     losses: of a lesson by its number; only asked for where there is something left to do.
-    state: of all of them: the number is added to its name. first: that of the first lesson where it
-    is elsewhere.
+    state: of all of them: the number is added to its name. shared: how many lessons are taken
+    together with other trainings, and the state of those.
     """
     for number, lesson in enumerate(lessons):
-        own = state.with_name(f"{state.stem}-{number + 1}{state.suffix}")
-        if first is not None and number == 0:
-            own = first
+        kept = shared[1] if shared is not None and number < shared[0] else state
+        own = kept.with_name(f"{kept.stem}-{number + 1}{kept.suffix}")
         loss = _nothing if finished(own, lesson.schedule) else losses(number)
         fit(module, loss, lesson.schedule, seed=seed + number, state=own, log=log)
     return module

@@ -168,14 +168,14 @@ def train(
     tokenizer: CLIPTokenizer,
     state: Path,
     *,
-    first: tuple[World, Path] | None = None,
+    shared: tuple[World, Path] | None = None,
     seed: int,
     log: Log,
 ) -> UNet2DConditionModel:
     """Train with noise prediction; text encoder and autoencoder stay as they are.
 
-    first: world and state of the first lesson where they are others: oracles share a beginning,
-    which knows none of the concepts that any of them is without.
+    shared: world and state of all lessons but the last where they are others: oracles share them,
+    and what is learnt there knows none of the concepts that any of them is without.
     """
     torch.manual_seed(seed)
     where = device()
@@ -183,17 +183,18 @@ def train(
     vae.to(where)
     text_encoder.to(where).eval().requires_grad_(False)
     alphas = scheduler().alphas_cumprod  # (1000,)
+    together = len(LESSONS) - 1
 
     def losses(number: int) -> Loss:
         lesson, shown = LESSONS[number], world
-        if first is not None and number == 0:
-            shown = first[0]
+        if shared is not None and number < together:
+            shown = shared[0]
         shown = replace(shown, pair_share=lesson.pairs)
         data = prepare(shown, vae, seed=seed + 2 + 1000 * number, log=log)
         return _loss(model, text_encoder, tokenizer, data, lesson, alphas)
 
-    begun = None if first is None else first[1]
-    in_turn(model, LESSONS, losses, seed=seed, state=state, log=log, first=begun)
+    begun = None if shared is None else (together, shared[1])
+    in_turn(model, LESSONS, losses, seed=seed, state=state, log=log, shared=begun)
     return model
 
 
