@@ -73,7 +73,7 @@ def mended(method: TaskVector, work: Work, tau: Deltas) -> Mended:
             selector=tuple(tau) if method.confined else method.selector,
             steps=method.heal,
             batch=method.heal_batch,
-            optimiser=Optimiser(lr=method.heal_lr),
+            optimiser=Optimiser(lr=method.heal_lr, annealed=True),
             seed=seed_of("heal", work.seed, number),
             progress=work.progress,
             stage=work.stage(f"heal-{number}"),

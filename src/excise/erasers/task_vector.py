@@ -9,7 +9,6 @@ Pham, Marshall, Hegde and Cohen 2024, "Robust Concept Erasure Using Task Vectors
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, get_args
@@ -17,19 +16,18 @@ from typing import Any, ClassVar, Literal, get_args
 import torch
 from torch import Tensor
 
-from excise.edit import Edit, Recipe
 from excise.erasers import blocks
 from excise.erasers.base import Change, Eraser, Work
-from excise.erasers.choosing import Finder
 from excise.erasers.mending import mended
-from excise.errors import BadSetting, Infeasible, MissingJudge
+from excise.erasers.settling import settled
+from excise.errors import BadSetting, MissingJudge
 from excise.method import Budget
 from excise.primitives import arithmetic
 from excise.primitives.data import empty
 from excise.primitives.denoising import Bank, Weighting
 from excise.primitives.finetune import Optimiser, Term, finetune
 from excise.primitives.losses import mean, one_caption, picture_errors
-from excise.primitives.strength import Floors, Search, search
+from excise.primitives.strength import Floors
 
 Variant = Literal["healed", "paper"]
 Name = Literal["token", "condition"]
@@ -171,69 +169,7 @@ class TaskVector(Eraser):
         if self.strength is not None or judge is None:
             edit = arithmetic.scaled(direction, self.strength or 0.0)
             return Change(deltas=edit, record={**record, "strength": self.strength})
-        finder = Finder.of(self, work, judge)
-        result, rounds, verified = self._searched(finder, direction)
-        record |= {
-            "strength_search": result.to_json(),
-            "choose": finder.record(),
-            "rounds": rounds,
-        }
-        if result.chosen is None:
-            raise Infeasible(
-                _why(result), details=self._ends(work, finder, direction, result, record)
-            )
-        return Change(
-            deltas=arithmetic.scaled(direction, result.chosen),
-            record={**record, "strength": result.chosen},
-            tensors=finder.tensors(),
-            verified=verified,
-        )
-
-    def _searched(
-        self, finder: Finder, direction: Mapping[str, Tensor]
-    ) -> tuple[Search, list[dict[str, Any]], bool]:
-        """Search; attack what was chosen; search again with what came back, until nothing does.
-
-        The last says whether an attack on the edit that was chosen found nothing.
-        """
-        grid, refine = self.strengths
-        rounds: list[dict[str, Any]] = []
-        while True:
-            result = search(
-                lambda alpha: finder.reading(direction, alpha),
-                floors=self.floors,
-                grid=grid,
-                refine=refine,
-            )
-            if result.chosen is None or len(rounds) == self.rounds:
-                return result, rounds, False
-            trial = finder.attacked(direction, result.chosen, len(rounds), self.rounds)
-            rounds.append({"alpha": result.chosen, **trial.to_json()})
-            if not trial.back:
-                return result, rounds, trial.plain
-            finder.choose.extend(trial.back)
-
-    def _ends(
-        self,
-        work: Work,
-        finder: Finder,
-        direction: Mapping[str, Tensor],
-        result: Search,
-        record: Mapping[str, Any],
-    ) -> dict[str, Any]:
-        """The record of a search without an answer, and the edits at both of its ends."""
-        at = {"erases": result.erased_from, "keeps": result.kept_to, "nearest": result.nearest}
-        recipe = Recipe.of(self, work.concepts, seed=work.seed)
-        return {
-            **record,
-            "nearest": result.nearest,
-            "tensors": finder.tensors(),
-            "ends": {
-                name: Edit.of(work.model, arithmetic.scaled(direction, alpha), recipe=recipe)
-                for name, alpha in at.items()
-                if alpha is not None
-            },
-        }
+        return settled(self, work, judge, direction, record)
 
     @property
     def confined(self) -> bool:
@@ -307,13 +243,3 @@ class TaskVector(Eraser):
                 Bank.of(latents, 64, seed=work.seed),
             )
         return {**found, "guidance": ratio.to_json()}
-
-
-def _why(result: Search) -> str:
-    erased = "no strength tried" if result.erased_from is None else f"{result.erased_from:g}"
-    stays = "no strength tried" if result.kept_to is None else f"{result.kept_to:g}"
-    return (
-        f"infeasible: the concept is gone from strength {erased}, everything else is kept up to "
-        f"strength {stays}; the nearest to both is {math.floor(result.nearest * 100) / 100:g}. "
-        "Try another method (--method esd), or looser floors (--set injected=0.2)"
-    )

@@ -147,9 +147,9 @@ def finetune(
             live = {name: weight for name, weight in live.items() if name in mask}
         variables = (parametrisation or Full()).begin(live, seed)
         half = any(weight.dtype == torch.float16 for weight in live.values())
-        run = Stepper(variables, optimiser, scale=HALF_SCALE if half else 1.0)
+        run = Stepper(variables, optimiser, steps, HALF_SCALE if half else 1.0)
         run.restore(stage.resume() if stage is not None else None)
-        _train(run, live, terms, steps, seed, mask or {}, accumulate, progress or SILENT, stage)
+        _train(run, live, terms, seed, mask or {}, accumulate, progress or SILENT, stage)
         tuned = Tuned(
             encoded=variables.deltas(run.averages or variables.values),
             curves={name: tuple(run.curves[name]) for name in terms},
@@ -164,7 +164,6 @@ def _train(
     run: Stepper,
     live: Mapping[str, Tensor],
     terms: Mapping[str, Term],
-    steps: int,
     seed: int,
     mask: Mapping[str, Tensor],
     accumulate: int,
@@ -173,10 +172,10 @@ def _train(
 ) -> None:
     seed = seed_of("fine-tune", seed)
     masks = {name: m.to(live[name].device, live[name].dtype) for name, m in mask.items()}
-    with stage(progress, "fine-tune", steps):
+    with stage(progress, "fine-tune", run.steps):
         progress.advance(run.step)
-        while run.step < steps:
-            losses = _gradients(run, terms, steps, seed, accumulate)
+        while run.step < run.steps:
+            losses = _gradients(run, terms, seed, accumulate)
             for name, factor in masks.items():
                 if (gradient := live[name].grad) is not None:
                     gradient.mul_(factor)
@@ -191,11 +190,11 @@ def _train(
                 run.scale /= 2  # the scaled gradient overflowed: the same step once more
                 run.adam.zero_grad(set_to_none=True)
             else:
-                raise _diverged("the gradient's norm", norm, run, steps)
+                raise _diverged("the gradient's norm", norm, run)
 
 
 def _gradients(
-    run: Stepper, terms: Mapping[str, Term], steps: int, seed: int, accumulate: int
+    run: Stepper, terms: Mapping[str, Term], seed: int, accumulate: int
 ) -> dict[str, float]:
     """Add up the gradients in the live weights, term by term, so that one graph lives at a time."""
     losses = dict.fromkeys(terms, 0.0)
@@ -205,7 +204,7 @@ def _gradients(
             loss = term.loss(draw)
             losses[name] += float(loss.detach()) / accumulate
             if not math.isfinite(losses[name]):
-                raise _diverged(f"the loss {name!r}", losses[name], run, steps)
+                raise _diverged(f"the loss {name!r}", losses[name], run)
             factor = term.weight * run.scale / accumulate
             (factor * loss).backward()  # type: ignore[no-untyped-call]
     return losses
@@ -218,8 +217,8 @@ def _clip(run: Stepper) -> float:
     return float(torch.nn.utils.clip_grad_norm_(values, limit))
 
 
-def _diverged(what: str, value: float, run: Stepper, steps: int) -> NumericalError:
+def _diverged(what: str, value: float, run: Stepper) -> NumericalError:
     return NumericalError(
-        f"{what} became {value} at step {run.step + 1} of {steps} of the fine-tune; lower lr (it "
-        f"is {run.settings.lr:g}), or load the model in float32 if it is in half precision"
+        f"{what} became {value} at step {run.step + 1} of {run.steps} of the fine-tune; lower lr "
+        f"(it is {run.settings.lr:g}), or load the model in float32 if it is in half precision"
     )

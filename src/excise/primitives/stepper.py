@@ -16,11 +16,12 @@ from excise.store import Artefact
 
 @dataclass(frozen=True, kw_only=True)
 class Optimiser:
-    """AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101, algorithm 2) at a constant rate.
+    """AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101, algorithm 2).
 
-    lr: learning rate. betas, eps: Adam's. weight_decay: 0, since what decays ends in the deltas.
-    clip: the largest norm of all gradients together; None for any.
-    ema: decay of a moving average of the values, which is then what the deltas are taken from.
+    lr: learning rate. annealed: it falls linearly to zero over the run; otherwise it is constant.
+    betas, eps: Adam's. weight_decay: 0, since what decays ends in the deltas. clip: the largest
+    norm of all gradients together; None for any. ema: decay of a moving average of the values,
+    which is then what the deltas are taken from.
     """
 
     lr: float
@@ -29,6 +30,7 @@ class Optimiser:
     weight_decay: float = 0.0
     clip: float | None = 1.0
     ema: float | None = None
+    annealed: bool = False
 
     def __post_init__(self) -> None:
         if not self.lr > 0:
@@ -38,16 +40,22 @@ class Optimiser:
         if self.ema is not None and not 0 <= self.ema < 1:
             raise BadSetting(f"expected ema in [0, 1) or none, got {self.ema}")
 
+    def rate(self, step: int, steps: int) -> float:
+        """The learning rate of a step, counted from 0, in a run of so many."""
+        return self.lr * (1 - step / steps) if self.annealed else self.lr
+
 
 @dataclass
 class Stepper:
     """Where a run stands: the values, their moments and averages, and the losses so far.
 
-    scale: the factor on the loss, and so on the live gradients, that keeps them from vanishing.
+    steps: of the whole run. scale: the factor on the loss, and so on the live gradients, that keeps
+    them from vanishing.
     """
 
     variables: Variables
     settings: Optimiser
+    steps: int
     scale: float
     step: int = 0
     curves: dict[str, list[float]] = field(default_factory=dict)
@@ -70,6 +78,8 @@ class Stepper:
 
     def advance(self, losses: Mapping[str, float]) -> None:
         """Take a step along the values' gradients."""
+        for group in self.adam.param_groups:
+            group["lr"] = self.settings.rate(self.step, self.steps)
         self.adam.step()
         self.adam.zero_grad(set_to_none=True)
         self.variables.push()

@@ -1,0 +1,105 @@
+"""Settle the strength of a task vector: search, attack what was chosen, and search again.
+
+Until an attack on the chosen edit finds nothing, what it found joins the choose-set.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from excise.edit import Edit, Recipe
+from excise.erasers.base import Change, Work
+from excise.erasers.choosing import Finder
+from excise.errors import Infeasible
+from excise.primitives import arithmetic
+from excise.primitives.strength import Search, search
+from excise.types import Judge
+
+if TYPE_CHECKING:
+    from excise.erasers.task_vector import TaskVector
+
+Deltas = Mapping[str, Tensor]
+
+
+def settled(
+    method: TaskVector, work: Work, judge: Judge, direction: Deltas, record: Mapping[str, Any]
+) -> Change:
+    """The direction at the strength that was found, with how it was found added to the record.
+
+    Raises Infeasible where no strength both erases and keeps, with the edits at both ends.
+    """
+    finder = Finder.of(method, work, judge)
+    result, rounds, verified = _searched(method, finder, direction)
+    facts = {
+        **record,
+        "strength_search": result.to_json(),
+        "choose": finder.record(),
+        "rounds": rounds,
+    }
+    if result.chosen is None:
+        raise Infeasible(_why(result), details=_ends(method, finder, direction, result, facts))
+    return Change(
+        deltas=arithmetic.scaled(direction, result.chosen),
+        record={**facts, "strength": result.chosen},
+        tensors=finder.tensors(),
+        verified=verified,
+    )
+
+
+def _searched(
+    method: TaskVector, finder: Finder, direction: Deltas
+) -> tuple[Search, list[dict[str, Any]], bool]:
+    """The search that counts, the attacks, and whether the one on what it chose found nothing."""
+    grid, refine = method.strengths
+    rounds: list[dict[str, Any]] = []
+    while True:
+        result = search(
+            lambda alpha: finder.reading(direction, alpha),
+            floors=method.floors,
+            grid=grid,
+            refine=refine,
+        )
+        if result.chosen is None or len(rounds) == method.rounds:
+            return result, rounds, False
+        trial = finder.attacked(direction, result.chosen, len(rounds), method.rounds)
+        rounds.append({"alpha": result.chosen, **trial.to_json()})
+        if not trial.back:
+            return result, rounds, trial.plain
+        finder.choose.extend(trial.back)
+
+
+def _ends(
+    method: TaskVector,
+    finder: Finder,
+    direction: Deltas,
+    result: Search,
+    record: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The record of a search without an answer, and the edits at both of its ends."""
+    work = finder.work
+    at = {"erases": result.erased_from, "keeps": result.kept_to, "nearest": result.nearest}
+    recipe = Recipe.of(method, work.concepts, seed=work.seed)
+    return {
+        **record,
+        "nearest": result.nearest,
+        "tensors": finder.tensors(),
+        "ends": {
+            name: Edit.of(work.model, arithmetic.scaled(direction, alpha), recipe=recipe)
+            for name, alpha in at.items()
+            if alpha is not None
+        },
+    }
+
+
+def _why(result: Search) -> str:
+    erased = "no strength tried" if result.erased_from is None else f"{result.erased_from:g}"
+    stays = "no strength tried" if result.kept_to is None else f"{result.kept_to:g}"
+    return (
+        f"infeasible: the concept is gone from strength {erased}, everything else is kept up to "
+        f"strength {stays}; the nearest to both is {math.floor(result.nearest * 100) / 100:g}. "
+        "Try another method (--method esd), or looser floors (--set injected=0.2)"
+    )
