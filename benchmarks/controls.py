@@ -66,7 +66,7 @@ def by_chance(share: float, draw: int) -> Derive:
 def _scores(run: Run, own: Direction) -> tuple[BlockScore, ...]:
     """What each block does alone; measured once for all parts."""
     latents = run.work.latents(run.method.pictures, "tau", run.method.contexts)
-    return blocks.scores(run.method, run.work, arithmetic.negated(own), latents)
+    return blocks.scores(run.work, arithmetic.negated(own), latents)
 
 
 def _inside(run: Run, own: Direction, names: tuple[str, ...] | list[str]) -> Direction:

@@ -29,7 +29,7 @@ TAU = ("pictures", "contexts", "selector", "steps", "batch", "lr", "weighting")
 
 READS: Mapping[str, Sequence[str]] = {
     "finetune": TAU,
-    "blocks": (*TAU, "hard"),
+    "blocks": TAU,
     "heal-kept": ("walks",),
 }
 """By stage, the settings that it depends on; other stages depend on all of them."""

@@ -47,7 +47,7 @@ def many() -> object:
 def test_every_class_comes_as_often_and_neighbours_twice(many: object) -> None:
     from excise.primitives import healing
 
-    texts = healing._texts(many, (two.CAT,), 240, 0)  # type: ignore[arg-type]
+    asked, texts = healing._texts(many, (two.CAT,), 240, 0)  # type: ignore[arg-type]
     names = {"dog", *(row.name for row in THINGS)}
     single = [set(text.text.split()) for i, text in enumerate(texts) if i % 6 != 5]
     found = [names & {word.removesuffix("let") for word in words} for words in single]
@@ -58,6 +58,13 @@ def test_every_class_comes_as_often_and_neighbours_twice(many: object) -> None:
     assert seen["dog"] == pytest.approx(2 * mean, rel=0.25)
     assert max(rest) - min(rest) <= 0.5 * mean
     assert not any("cat" in text.text.split() for text in texts)
+    # Beside the concept something else is asked for, and that alone is drawn.
+    beside = [i for i, (one, other) in enumerate(zip(asked, texts, strict=True)) if one != other]
+    assert beside == list(range(2, 240, 6))
+    for i in beside:
+        words = set(asked[i].text.split())
+        assert words & {*two.CAT.names}
+        assert words & names == names & {w.removesuffix("let") for w in texts[i].text.split()}
 
 
 @pytest.mark.slow

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 PAGE = 15_000_000  # bytes of a report at most, without its pictures
 SCORE = 24  # bytes of a look in the table of scores
+BISECTIONS, NAMING = 3, 30  # tries until a strength is found; prompts that name a concept
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,11 +69,17 @@ def _healing(has: Mapping[str, Any], concepts: int) -> list[Stage]:
     rounds = 1 + has["pin_rounds"]
     found = has["embeddings"] * concepts * has["inversion_steps"] * has["samples"]
     rows = has["heal"] * has["heal_batch"] * (1 + concepts)
-    return [
+    stages = [
         Stage(name="what has to stay", pictures=has["walks"], evaluations=8 * has["walks"]),
         Stage(name="inputs to pin", gradients=rounds * found, evaluations=rounds * has["pinned"]),
         Stage(name="heal", gradients=rounds * rows),
     ]
+    if has["hard"] is None:
+        inputs = BISECTIONS * concepts * has["embeddings"]
+        looks = BISECTIONS * concepts * NAMING * has["plain"] + inputs * has["looks"]
+        carried = inputs * has["carried"] * has["samples"]
+        stages.insert(1, Stage(name="how hard", pictures=looks, gradients=carried))
+    return stages
 
 
 def _search(

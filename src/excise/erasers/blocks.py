@@ -19,9 +19,10 @@ from excise.store.files import Json
 from excise.types import Concept, Condition
 
 if TYPE_CHECKING:
-    from excise.erasers.task_vector import TaskVector
+    pass
 
 WALKS, KEEP = 32, 4  # pictures on whose way the cost is measured, and points of each
+STRENGTH = 3.0  # about where a concept goes
 
 
 @torch.no_grad()
@@ -31,26 +32,22 @@ def words(work: Work, concepts: Sequence[Concept]) -> Condition:
     return Condition.cat([named, empty(work.model)]).detach()
 
 
-def scores(
-    method: TaskVector, work: Work, tau: Mapping[str, Tensor], latents: Tensor
-) -> tuple[BlockScore, ...]:
-    """What each block of the vector does alone at strength ``hard``, best value first."""
+def scores(work: Work, tau: Mapping[str, Tensor], latents: Tensor) -> tuple[BlockScore, ...]:
+    """What each block of the vector does alone at `STRENGTH`, best value first."""
 
     def measured() -> tuple[Mapping[str, Tensor], Json]:
-        return {}, [asdict(score) for score in _scores(method, work, tau, latents)]
+        return {}, [asdict(score) for score in _scores(work, tau, latents)]
 
     rows: Any = work.kept("blocks", measured).record
     return tuple(BlockScore(**row) for row in rows)
 
 
-def _scores(
-    method: TaskVector, work: Work, tau: Mapping[str, Tensor], latents: Tensor
-) -> tuple[BlockScore, ...]:
+def _scores(work: Work, tau: Mapping[str, Tensor], latents: Tensor) -> tuple[BlockScore, ...]:
     kept = kept_lesson(work.model, work.concepts, walks=WALKS, keep=KEEP, seed=work.seed)
     return arithmetic.block_scores(
         work.model,
         tau,
-        method.hard,
+        STRENGTH,
         latents,
         words(work, work.concepts),
         Bank.of(latents, 64, seed=work.seed),

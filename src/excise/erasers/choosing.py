@@ -10,37 +10,24 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from excise.erasers import searching
+from excise.erasers import looking, searching
 from excise.erasers.base import Work
+from excise.erasers.looking import Member
 from excise.primitives import arithmetic, prompts
-from excise.primitives.carrying import carry
 from excise.primitives.denoising import Bank
 from excise.primitives.diversity import functional_diversity
-from excise.primitives.inversion import Inversion
 from excise.primitives.kept import kept, kept_probe
-from excise.primitives.panel import label_of, read
-from excise.primitives.probe import Look, Probe, plain_probe
+from excise.primitives.probe import Look
 from excise.primitives.strength import Reading, alive
 from excise.progress import stage
 from excise.rng import seed_of
 from excise.stats import Rate
 from excise.store import Artefact, hash_tensors
 from excise.store.files import Json
-from excise.types import Judge, Request
+from excise.types import Judge
 
 if TYPE_CHECKING:
     from excise.erasers.task_vector import TaskVector
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Member:
-    """A set of inputs, and which of the concepts they bring out."""
-
-    concept: int
-    found: Inversion
-
-    def __len__(self) -> int:
-        return len(self.found)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -179,42 +166,17 @@ class Finder:
         return tensors, {**record, "plain": [plain.k, plain.n]}
 
     def _plain(self, seed: int) -> Rate:
-        """Every name of every concept, but for the words that are held back, together."""
-        probe = Probe(shots=())
-        for concept in self.work.concepts:
-            probe += plain_probe(
-                self.work.model,
-                replace(concept, held_back=()),
-                self.method.plain,
-                seed=seed,
-                judge=self.judge,
-                unnamed=False,
-            )
-        look = probe.look(self.work.model, self.judge)
-        return Rate(int(look.hits.sum()), len(probe))
+        return looking.named(self.work, self.judge, self.method.plain, seed=seed)
 
     def _carried(self, one: Member) -> tuple[Mapping[str, Tensor], Json]:
         """Each input's rate on the model as it is now, after a few steps of its own."""
-        if self.method.carried:
-            latents, steps = self.latents[one.concept], self.method.carried
-            found = carry(self.work.model, one.found, latents, steps, seed=self.work.seed)
-            one = replace(one, found=found)
-        rates = self._rates(one, seed_of("looks", self.work.seed))
+        latents = self.latents[one.concept]
+        moved = looking.carried(self.work, one, latents, self.method.carried)
+        rates = self._rates(moved, seed_of("looks", self.work.seed))
         return {}, [[rate.k, rate.n] for rate in rates]
 
     def _rates(self, one: Member, seed: int) -> list[Rate]:
-        looks, model = self.method.looks, self.work.model
-        rows = [i for i in range(len(one)) for _ in range(looks)]
-        seeds = tuple(seed_of("look", seed, i) for i in range(looks)) * len(one)
-        if one.found.settings["space"] == "token":
-            many = one.found.prompts()
-            request = Request(prompts=tuple(many[i] for i in rows), seeds=seeds)
-        else:
-            conditions = one.found.conditions(model).to("cpu")
-            request = Request(condition=conditions[rows], seeds=seeds)
-        label = label_of(self.judge, self.work.concepts[one.concept])
-        hits = read(self.judge, model.generate(request).uint8(), [label]).shown(label)
-        return [Rate(int(k), looks) for k in hits.view(len(one), looks).sum(dim=1)]
+        return looking.rates(self.work, self.judge, one, self.method.looks, seed=seed)
 
     def record(self) -> dict[str, Any]:
         """The choose-set's figures."""

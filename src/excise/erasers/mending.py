@@ -9,7 +9,7 @@ arXiv:2405.15234) and STEREO (Srivatsan et al. 2024, arXiv:2408.16807) do.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,10 +18,11 @@ from torch import Tensor
 
 from excise.erasers import blocks, searching
 from excise.erasers.base import Work
+from excise.erasers.extinction import UNSEEN, extinction
+from excise.erasers.looking import Member
 from excise.primitives import arithmetic
 from excise.primitives.finetune import Optimiser
 from excise.primitives.healing import Lesson, heal, kept_lesson, pinned_lesson
-from excise.primitives.inversion import Inversion
 from excise.progress import stage
 from excise.rng import seed_of
 from excise.store import hash_tensors
@@ -43,8 +44,11 @@ class Mended:
 
 def mended(method: TaskVector, work: Work, tau: Deltas) -> Mended:
     """``-hard * tau``, healed once and then again after each search on what has come of it."""
-    hard = arithmetic.negated(tau, method.hard)
     share = len(work.concepts)
+    latents = [made.latents for made in work.pictures(64, "find")]
+    found = _found(method, work, latents, None, 0)
+    alpha, tried = _hard(method, work, tau, found, latents)
+    hard = arithmetic.negated(tau, alpha)
     shown = work.pictures(method.pictures, "tau", method.contexts)
     kept = Lesson.of(work.kept("heal-kept", lambda: (_kept(method, work).tensors(), None)).tensors)
     inputs = [blocks.words(work, (concept,)) for concept in work.concepts]
@@ -52,11 +56,14 @@ def mended(method: TaskVector, work: Work, tau: Deltas) -> Mended:
     curves: list[Any] = []
     losses: list[list[float]] = []
     for number in range(method.pin_rounds + 1):
+        if number:
+            found = _found(method, work, latents, deltas, number)
         lessons = {"kept": (kept, 1.0)}
-        for i, found in enumerate(_found(method, work, deltas if number else None, number)):
-            new = [one.conditions(work.model).detach() for one in found]
-            inputs[i] = Condition.cat([inputs[i], *new])
-            losses.append([float(value) for one in found for value in one.loss])
+        for one in found:
+            new = one.found.conditions(work.model).detach()
+            inputs[one.concept] = Condition.cat([inputs[one.concept], new])
+            losses.append([float(value) for value in one.found.loss])
+        for i in range(share):
             pinned = pinned_lesson(
                 work.model,
                 shown[i].latents,
@@ -80,7 +87,8 @@ def mended(method: TaskVector, work: Work, tau: Deltas) -> Mended:
         )
         curves.append(tuned.record()["curves"])
     record = {
-        "hard": method.hard,
+        "hard": alpha,
+        "extinct": tried,
         "pinned": sum(map(len, inputs)),
         "losses": losses,
         "curves": curves,
@@ -99,16 +107,37 @@ def _kept(method: TaskVector, work: Work) -> Lesson:
     )
 
 
+def _hard(
+    method: TaskVector,
+    work: Work,
+    tau: Deltas,
+    found: Sequence[Member],
+    latents: Sequence[Tensor],
+) -> tuple[float, list[dict[str, Any]]]:
+    """The strength that is healed: the one that was set, or where the concept is extinct."""
+    if method.hard is not None:
+        return method.hard, []
+    if work.judge is None:
+        return UNSEEN, []
+    at = extinction(method, work, work.judge, arithmetic.negated(tau), found, latents)
+    return at.alpha, at.to_json()
+
+
 def _found(
-    method: TaskVector, work: Work, deltas: Deltas | None, number: int
-) -> list[tuple[Inversion, ...]]:
-    """Of each concept, inputs that bring it out under an edit, or out of the unedited model."""
-    latents = [made.latents for made in work.pictures(64, "find")]
+    method: TaskVector,
+    work: Work,
+    latents: Sequence[Tensor],
+    deltas: Deltas | None,
+    number: int,
+) -> list[Member]:
+    """Inputs that bring each concept out under an edit, or out of the unedited model."""
     edited = (
         nullcontext() if deltas is None else work.model.swapped(deltas, key=hash_tensors(deltas))
     )
+    seed = seed_of("pin", work.seed, number)
     with stage(work.progress, f"inputs to pin, round {number + 1}"), edited:
         return [
-            searching.inputs(method, work, concept, rows, seed=seed_of("pin", work.seed, number))
-            for concept, rows in zip(work.concepts, latents, strict=True)
+            Member(concept=i, found=found)
+            for i, concept in enumerate(work.concepts)
+            for found in searching.inputs(method, work, concept, latents[i], seed=seed)
         ]

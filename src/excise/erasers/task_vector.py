@@ -62,7 +62,8 @@ class TaskVector(Eraser):
     natural, injected, keep: the floors; see `Floors`.
     subset: blocks that the vector is confined to; empty means those of most gain over cost that
         together hold ``gain`` of the whole gain, at 1 all of them.
-    hard: the strength that is healed. heal, heal_batch, heal_lr: of the training that heals. walks:
+    hard: the strength that is healed; None for the smallest at which the concept is extinct; see
+        `extinction`. heal, heal_batch, heal_lr: of the training that heals. walks:
         pictures of everything else on whose way the unedited model's predictions are held.
     pin: weight of holding the concept down at inputs that bring it out, to what the ``hard`` edit
         says there, or to what the unedited model says without a prompt (``null``). pinned: points.
@@ -126,7 +127,7 @@ class TaskVector(Eraser):
     subset: tuple[str, ...] = ()
     gain: float = 1.0
     variant: Variant = "healed"
-    hard: float = 3.0
+    hard: float | None = None
     heal: int = 200
     heal_batch: int = 64
     heal_lr: float = 1e-5
@@ -138,8 +139,10 @@ class TaskVector(Eraser):
 
     def __post_init__(self) -> None:
         self._positive("pictures", "steps", "batch", "lr", "embeddings", "inversion_steps", "looks")
-        self._positive("hard", "heal", "heal_batch", "heal_lr", "walks", "pinned", "tokens")
+        self._positive("heal", "heal_batch", "heal_lr", "walks", "pinned", "tokens")
         self._positive("rounds")
+        if self.hard is not None and not self.hard > 0:
+            raise BadSetting(f"{self.name}: expected hard > 0 or none, got {self.hard}")
         self._among("variant", get_args(Variant))
         self._among("pin_to", ("hard", "null"))
         if not self.spaces or not {*self.spaces} <= {*SPACES}:
@@ -212,7 +215,7 @@ class TaskVector(Eraser):
             stage=work.stage("finetune"),
         )
         tau = dict(tuned.deltas)
-        found = blocks.scores(self, work, tau, latents)
+        found = blocks.scores(work, tau, latents)
         names = self.subset or blocks.chosen(found, self.gain)
         if self.confined:
             groups = work.model.blocks()

@@ -73,33 +73,36 @@ def kept_lesson(
 ) -> Lesson:
     """What the model as it is now says on the way to pictures of everything but the concepts.
 
-    Every kept class is drawn equally often, the concepts' neighbours twice as often, and every
-    sixth picture shows two objects.
+    Every kept class is drawn equally often, the concepts' neighbours twice as often. Every sixth
+    picture shows two objects, and every sixth one object under a prompt that asks for a concept
+    beside it, or for the object in a style that has to go: of what is asked for, the rest stays.
 
     walks: pictures whose way is walked. keep: points of each. empty_share: of the points, those at
     which the prediction without a prompt is held, since guidance asks for it there too. judge:
     leaves out the pictures in which it sees one of the concepts: a model also draws what it was
     not asked for, a watermark above all.
     """
-    texts = _texts(model, concepts, walks, seed)
-    request = Request(prompts=texts, seeds=tuple(seed_of("healing", seed, i) for i in range(walks)))
+    asked, drawn = _texts(model, concepts, walks, seed)
+    request = Request(prompts=drawn, seeds=tuple(seed_of("healing", seed, i) for i in range(walks)))
     with stage(progress or SILENT, "what has to stay"):
         points, samples = walked(model, request, keep, seed=seed, progress=progress)
         if judge is not None:
             clean = ~_seen(judge, concepts, samples.uint8())
             if bool(clean.any()):
                 points = points.take(clean[points.row].nonzero()[:, 0])
-        conditions = Condition.cat([model.encode(texts), empty(model)]).detach()
         chance = torch.rand(len(points), generator=generator("unprompted", seed))
-        row = torch.where(chance < empty_share, len(texts), points.row)
+        row = torch.where(chance < empty_share, walks, points.row)
         points = replace(points, row=row)
-        target = answers(model, points, conditions, progress=progress)
+        wanted = Condition.cat([model.encode(drawn), empty(model)])
+        target = answers(model, points, wanted, progress=progress)
+        conditions = Condition.cat([model.encode(asked), empty(model)]).detach()
     return Lesson(points=points, conditions=conditions, target=target)
 
 
 def _texts(
     model: TextToImage, concepts: Sequence[Concept], n: int, seed: int
-) -> tuple[Prompt, ...]:
+) -> tuple[tuple[Prompt, ...], tuple[Prompt, ...]]:
+    """What is asked for, and what is to be drawn; the same but where a concept is asked for."""
     rows = prompts.kept_concepts(model, concepts)
     near = prompts.neighbours(model, concepts, rows)
     turns = [*rows, *(row for row in rows if row.name in near)]
@@ -108,16 +111,24 @@ def _texts(
     order: list[int] = []
     while len(order) < n:
         order += torch.randperm(len(turns), generator=numbers).tolist()
-    found = []
+    asked, drawn = [], []
     for i in range(n):
+        row = turns[order[i]]
         if i % 6 == 5 and len(things) > 1:
-            one = things[_any(len(things), numbers)]
-            others = [row for row in things if row is not one]
-            texts = tuple(pair.prompt for pair in prompts.pairs(model, one, others))
+            row = things[_any(len(things), numbers)]
+            others = [other for other in things if other is not row]
+            texts = tuple(pair.prompt for pair in prompts.pairs(model, row, others))
         else:
-            texts = prompts.naming(model, turns[order[i]], gone=concepts)
-        found.append(texts[_any(len(texts), numbers)])
-    return tuple(found)
+            texts = prompts.naming(model, row, gone=concepts)
+        drawn.append(texts[_any(len(texts), numbers)])
+        asked.append(drawn[-1])
+        if i % 6 == 2 and things:
+            gone = concepts[_any(len(concepts), numbers)]
+            named = replace(gone, name=gone.names[_any(len(gone.names), numbers)])
+            pair = prompts.pairs(model, named, things)[_any(len(things), numbers)]
+            texts = prompts.naming(model, pair.other, gone=concepts)
+            drawn[-1], asked[-1] = texts[_any(len(texts), numbers)], pair.prompt
+    return tuple(asked), tuple(drawn)
 
 
 def _any(n: int, numbers: torch.Generator) -> int:
