@@ -24,6 +24,32 @@ from excise.store import write_json
 
 DOCS = Path(__file__).resolve().parent.parent / "docs" / "experiments"
 DEVELOPED = ("cat", "sketch")
+ESD = {"batch": 16, "trajectories": 100, "sampling_steps": 12}
+ASCENT = {"batch": 32, "weighting": "min_snr", "pictures": 192, "retain_walks": 192}
+HELD = {"lr": 1e-4, "ceiling": 3.0, "retain": 1.0}
+RIVALS: Mapping[str, Sequence[Mapping[str, Any]]] = {
+    "esd": [
+        {**ESD, "variant": "x", "lr": 1e-4},
+        {**ESD, "variant": "x", "lr": 3e-4},
+        {**ESD, "variant": "x", "lr": 1e-3},
+        {**ESD, "variant": "x", "lr": 3e-4, "eta": 4.0},
+        {**ESD, "variant": "x", "lr": 3e-4, "steps": 400},
+        {**ESD, "variant": "u", "lr": 3e-5},
+        {**ESD, "variant": "u", "lr": 1e-4},
+        {**ESD, "variant": "u", "lr": 1e-4, "eta": 4.0},
+    ],
+    "gradient_ascent": [
+        {**ASCENT, "lr": 3e-5},
+        {**ASCENT, "lr": 1e-4, "steps": 100},
+        {**ASCENT, **HELD},
+        {**ASCENT, **HELD, "ceiling": 6.0},
+        {**ASCENT, **HELD, "retain": 5.0},
+        {**ASCENT, **HELD, "retain": 5.0, "ceiling": 6.0},
+        {**ASCENT, **HELD, "retain": 5.0, "lr": 3e-4},
+        {**ASCENT, **HELD, "retain": 5.0, "retain_walks": 768, "steps": 400},
+    ],
+}
+"""Settings of the rivals that are tried."""
 
 
 def say_hits(row: Mapping[str, Any]) -> None:
@@ -46,16 +72,29 @@ def curves(lab: Lab) -> Iterable[Row]:
 
 
 def healing(lab: Lab) -> Iterable[Row]:
-    """How hard to erase, how to heal, what to pin."""
+    """How hard to erase, how to heal, what to pin: the default, and one change at a time."""
     tried: list[dict[str, Any]] = [
-        {"hard": hard, "pin_to": to, "pin_rounds": rounds}
-        for rounds in (0, 1)
-        for hard in (2.0, 3.0, 4.0)
-        for to in ("hard", "null")
+        {},
+        {"hard": 2.0},
+        {"hard": 3.0},
+        {"hard": 4.0},
+        {"pin_to": "null"},
+        {"pin_rounds": 0},
+        {"spaces": ["token"]},
+        {"walks": 192},
+        {"heal": 150},
     ]
     for concept in DEVELOPED:
         for settings in tried:
             yield lab.healed(concept, settings)
+
+
+def settings(lab: Lab) -> Iterable[Row]:
+    """The rivals, each with as many trial edits as the default had; the best are then frozen."""
+    for concept in DEVELOPED:
+        for method, tried in RIVALS.items():
+            for own in tried:
+                yield lab.trial(concept=concept, method=method, settings=own)
 
 
 def parts(lab: Lab) -> Iterable[Row]:
@@ -79,6 +118,7 @@ Plot = Callable[[Sequence[Row], Path], None]
 EXPERIMENTS: dict[str, tuple[Callable[[Lab], Iterable[Row]], Plot]] = {
     "curves": (curves, plots.trade_off),
     "healing": (healing, plots.trade_off),
+    "settings": (settings, plots.trade_off),
     "parts": (parts, plots.trade_off),
     "strength": (strength, plots.strengths),
 }

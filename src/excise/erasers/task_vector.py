@@ -75,15 +75,17 @@ class TaskVector(Eraser):
     paper: ClassVar[str] = "arXiv:2404.03631"
     scaled: ClassVar[tuple[str, ...]] = ("inversion_steps", "embeddings", "kept", "looks")
     # With few pictures no lower bound reaches what the other budgets ask for.
-    budgeted: ClassVar[Mapping[Budget, Mapping[str, object]]] = {"quick": {"keep": 0.90}}
+    budgeted: ClassVar[Mapping[Budget, Mapping[str, object]]] = {
+        "quick": {"keep": 0.90, "heal": 150, "walks": 384},
+    }
     measured: ClassVar[Mapping[str, Mapping[str, object]]] = {
         "emoji": {
             "lr": 1e-4,
             "batch": 32,
             "weighting": "min_snr",
             "pictures": 192,
-            "heal": 150,
-            "heal_lr": 3e-4,
+            "heal": 300,
+            "heal_lr": 1e-3,
             "heal_batch": 48,
         },
     }
@@ -110,7 +112,7 @@ class TaskVector(Eraser):
     weighting: Weighting = "uniform"
     strength: float | None = None
     embeddings: int = 16
-    spaces: tuple[Name, ...] = ("token",)
+    spaces: tuple[Name, ...] = SPACES
     tokens: int = 4
     inversion_steps: int = 300
     samples: int = 4
@@ -131,7 +133,7 @@ class TaskVector(Eraser):
     heal: int = 200
     heal_batch: int = 64
     heal_lr: float = 1e-5
-    walks: int = 192
+    walks: int = 768
     pin: float = 1.0
     pin_to: Literal["hard", "null"] = "hard"
     pinned: int = 1024
