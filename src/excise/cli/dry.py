@@ -68,7 +68,7 @@ def erase_plan(model: TextToImage, eraser: Eraser, concepts: int) -> list[Stage]
 def _healing(has: Mapping[str, Any], concepts: int) -> list[Stage]:
     rounds = 1 + has["pin_rounds"]
     found = has["embeddings"] * concepts * has["inversion_steps"] * has["samples"]
-    rows = has["heal"] * has["heal_batch"] * (1 + concepts)
+    rows = has["heal"] * has["heal_batch"] * 3 // 2
     stages = [
         Stage(name="what has to stay", pictures=has["walks"], evaluations=8 * has["walks"]),
         Stage(name="inputs to pin", gradients=rounds * found, evaluations=rounds * has["pinned"]),

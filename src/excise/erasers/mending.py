@@ -58,7 +58,7 @@ def mended(method: TaskVector, work: Work, tau: Deltas) -> Mended:
     for number in range(method.pin_rounds + 1):
         if number:
             found = _found(method, work, latents, deltas, number)
-        lessons = {"kept": (kept, 1.0)}
+        lessons = {"kept": (kept, method.heal_batch, 1.0)}
         for one in found:
             new = one.found.conditions(work.model).detach()
             inputs[one.concept] = Condition.cat([inputs[one.concept], new])
@@ -72,14 +72,17 @@ def mended(method: TaskVector, work: Work, tau: Deltas) -> Mended:
                 to=hard if method.pin_to == "hard" else None,
                 seed=seed_of("pinned", work.seed, number, i),
             )
-            lessons[f"pinned {i}" if share > 1 else "pinned"] = (pinned, method.pin / share)
+            lessons[f"pinned {i}" if share > 1 else "pinned"] = (
+                pinned,
+                -(-method.heal_batch // (2 * share)),
+                method.pin / share,
+            )
         deltas, tuned = heal(
             work.model,
             deltas,
             lessons,
             selector=tuple(tau) if method.confined else method.selector,
             steps=method.heal,
-            batch=method.heal_batch,
             optimiser=Optimiser(lr=method.heal_lr, annealed=True),
             seed=seed_of("heal", work.seed, number),
             progress=work.progress,

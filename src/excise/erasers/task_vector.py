@@ -63,8 +63,9 @@ class TaskVector(Eraser):
     subset: blocks that the vector is confined to; empty means those of most gain over cost that
         together hold ``gain`` of the whole gain, at 1 all of them.
     hard: the strength that is healed; None for the smallest at which the concept is extinct; see
-        `extinction`. heal, heal_batch, heal_lr: of the training that heals. walks:
-        pictures of everything else on whose way the unedited model's predictions are held.
+        `extinction`. heal, heal_batch, heal_lr: of the training that heals, with half as many
+        points where the concept is held down as elsewhere. walks: pictures of everything else on
+        whose way the unedited model's predictions are held.
     pin: weight of holding the concept down at inputs that bring it out, to what the ``hard`` edit
         says there, or to what the unedited model says without a prompt (``null``). pinned: points.
         pin_rounds: searches on the healed edit, each of which adds to what is pinned, and is

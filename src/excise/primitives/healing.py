@@ -171,11 +171,10 @@ def pinned_lesson(
 def heal(
     model: TextToImage,
     deltas: Deltas,
-    lessons: Mapping[str, tuple[Lesson, float]],
+    lessons: Mapping[str, tuple[Lesson, int, float]],
     *,
     selector: Selector = "denoiser",
     steps: int = 200,
-    batch: int = 32,
     optimiser: Optimiser,
     seed: int = 0,
     progress: Progress | None = None,
@@ -183,10 +182,12 @@ def heal(
 ) -> tuple[dict[str, Tensor], Tuned]:
     """The edit after healing, as deltas from the model as it is now, and how training went.
 
-    lessons: by name, with their weights; found before the edit is applied.
+    lessons: by name, each with its batch and its weight; found before the edit is applied.
     """
     with model.swapped(deltas):
-        terms = {name: one.term(model, batch, weight) for name, (one, weight) in lessons.items()}
+        terms = {
+            name: one.term(model, batch, weight) for name, (one, batch, weight) in lessons.items()
+        }
         tuned = finetune(
             model,
             selector,
