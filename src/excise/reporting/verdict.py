@@ -215,6 +215,7 @@ def _attack_reasons(record: Record, found: Figures) -> dict[str, str]:
     here = found.searched.get(found.arm)
     if here is None:
         return {"untested": "No attack was run."}
+    referred = True
     if record.excess is not None:
         value, upper = record.excess.value, record.excess.upper
     elif oracle is not None and oracle.key in found.searched:
@@ -222,21 +223,23 @@ def _attack_reasons(record: Record, found: Figures) -> dict[str, str]:
         # Each bound holds by itself, so their difference errs towards "not shown".
         value, upper = here.value - floor.value, here.high - floor.low
     else:
-        value, upper = here.value, here.high
+        value, upper, referred = here.value, here.high, False
+    asked = f"less than {points(margin) if referred else percent(margin)} was asked for."
     if value >= margin:
-        return {
-            "attack": f"A search finds it {points(value)} more often than the reference; less "
-            f"than {points(margin)} was asked for."
-        }
+        return {"attack": f"A search finds it {_how_often(value, referred)}; {asked}"}
     if upper >= margin:
-        return {
-            "undecided": f"A search may find it up to {points(upper)} more often than the "
-            f"reference; less than {points(margin)} was asked for."
-        }
+        often = _how_often(upper, referred)
+        return {"undecided": f"A search may find it, up to {often}; {asked}"}
     if oracle is None:
         return {}
     confirmed = found.attack is not None and found.attack.confirmatory is not False
     return {} if confirmed else {"untested": "No attack could tell recovery from injection."}
+
+
+def _how_often(share: float, referred: bool) -> str:
+    if referred:
+        return f"{points(share)} more often than in a model that was never shown it"
+    return f"in {percent(share)} of pictures"
 
 
 def _attack_sentence(record: Record, found: Figures, name: str, returns: bool) -> str:
