@@ -1,7 +1,7 @@
 """Experiments on the development concepts: ``python benchmarks/experiments.py [name ...]``.
 
-Each writes ``docs/experiments/NAME.json`` and a plot beside it. A point is kept as soon as it is
-measured, so a run that was stopped goes on.
+Each writes ``docs/experiments/NAME.json``, a plot beside it, and ``docs/experiments.md``. A point
+is kept as soon as it is measured, so a run that was stopped goes on.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import plots
 import torch
 from controls import PARTS, WAYS
 from lab import Lab, Row
+from pages import page
 from strengths import Strengths
 from study import Study
 
@@ -139,6 +140,7 @@ def main() -> None:
         rows = list(run(lab))
         write_json(DOCS / f"{name}.json", rows)
         plot(rows, DOCS / f"{name}.svg")
+        page(DOCS, DOCS.with_suffix(".md"))
 
 
 if __name__ == "__main__":
