@@ -20,6 +20,7 @@ from figures import figures
 from study import Study, Trial
 from summary import summary
 
+from excise.emoji.pictures import WATERMARK
 from excise.progress import for_stream
 from excise.store import read_json, write_json, write_text
 from excise.suite import SIZES, Sizes
@@ -32,13 +33,19 @@ SEEDS = 5
 BEGIN, END = "<!-- results -->", "<!-- end of results -->"
 Row = dict[str, Any]
 
-LADDER: Sizes = replace(SIZES["standard"], plain=2, pairs=2, prompts=4, select=2, score=4)
+METHODS = {"task_vector": SEEDS, "esd": 1, "gradient_ascent": 1}
+"""How many edits of each are made."""
+
+LADDER: Sizes = replace(
+    SIZES["standard"], plain=2, pairs=2, prompts=4, select=2, score=4, restarts=12, best_of=4
+)
 """All rungs, for one edit of each method and concept."""
 
 
 def claim(rung: Any) -> Sizes:
     """What the claims are measured with, at the rung that the oracle decided."""
-    return replace(LADDER, rungs=(rung,), decoys=0)
+    pool = SIZES["standard"]
+    return replace(LADDER, rungs=(rung,), decoys=0, restarts=pool.restarts, best_of=pool.best_of)
 
 
 class Results:
@@ -64,19 +71,25 @@ class Results:
         """The same, picture by picture."""
         return self.study.arrays(self.study.edit(trial)[0], trial.concept, sizes=sizes)
 
-    def ladders(self, settings: Mapping[str, Mapping[str, Any]]) -> list[Row]:
+    def ladders(self) -> list[Row]:
         """Every rung on base, edit and oracle; the oracle decides which one counts."""
         return [
-            self.row(Trial(concept=concept, method=method, settings=own), LADDER)
+            self.row(Trial(concept=concept, method=method), LADDER)
             for concept in CONCEPTS
-            for method, own in settings.items()
+            for method in methods_for(concept)
         ]
 
-    def claims(self, concept: str, rung: Any, seeds: int) -> tuple[list[Row], Row]:
-        """The default method at the concept's rung: seed by seed, and over all seeds."""
-        trials, sizes = [Trial(concept=concept, seed=seed) for seed in range(seeds)], claim(rung)
+    def claims(self, concept: str, method: str, rung: Any, seeds: int) -> tuple[list[Row], Row]:
+        """A method at the concept's rung: seed by seed, and over all seeds."""
+        sizes = claim(rung)
+        trials = [Trial(concept=concept, method=method, seed=seed) for seed in range(seeds)]
         rows = [self.row(trial, sizes) for trial in trials]
         return rows, summary(rows, [self.arrays(trial, sizes) for trial in trials])
+
+
+def methods_for(concept: str) -> Mapping[str, int]:
+    """Those of `METHODS` that can take the concept: ESD trains on prompts that name it."""
+    return {m: n for m, n in METHODS.items() if concept != WATERMARK or m != "esd"}
 
 
 def rung_of(row: Mapping[str, Any]) -> Any:
@@ -86,17 +99,18 @@ def rung_of(row: Mapping[str, Any]) -> Any:
 
 
 def table(rows: Iterable[Row]) -> str:
-    """Markdown: a row a concept."""
+    """Markdown: a row a concept and method."""
     head = [
-        "concept", "edits", "plain words (upper bound)", "beside another", "what is beside it",
-        "searched: before / after / never shown", "excess (upper bound)", "kept (lower bound)",
-        "worst class", "neighbours",
+        "concept", "method", "edits", "plain words (upper bound)", "beside another",
+        "what is beside it", "searched: before / after / never shown", "excess (upper bound)",
+        "kept (lower bound)", "worst class", "neighbours",
     ]  # fmt: skip
     lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
     for row in rows:
         searched = " / ".join(f"{100 * row['searched'][a]:.0f}" for a in ("base", "edit", "oracle"))
         cells = [
             row["concept"],
+            row["method"].replace("_", " "),
             str(row["edits"]),
             f"{100 * row['plain']:.1f} ({100 * row['plain_high']:.1f})",
             _percent(row["two"], 1),
@@ -134,9 +148,13 @@ def main() -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     results = Results(Study(options.work, for_stream(sys.stderr)))
-    ladders = results.ladders({"task_vector": {}, "esd": {}, "gradient_ascent": {}})
+    ladders = results.ladders()
     rungs = {row["concept"]: rung_of(row) for row in ladders if row["method"] == "task_vector"}
-    claimed = [results.claims(concept, rungs[concept], options.seeds) for concept in CONCEPTS]
+    claimed = [
+        results.claims(concept, method, rungs[concept], min(seeds, options.seeds))
+        for concept in CONCEPTS
+        for method, seeds in methods_for(concept).items()
+    ]
     claims, rows = [row for own, _ in claimed for row in own], [row for _, row in claimed]
     write_json(DOCS / "results.json", {"ladders": ladders, "claims": claims, "summary": rows})
     plots.ladders(ladders, DOCS / "figures" / "ladders.svg")

@@ -25,6 +25,7 @@ def summary(rows: Sequence[Row], many: Sequence[Arrays]) -> dict[str, Any]:
     plain = np.stack([one.plain for one in many])
     return {
         "concept": rows[0]["concept"],
+        "method": rows[0]["method"],
         "edits": len(rows),
         "plain": float(plain.mean()),
         "plain_high": pooled_rate_upper(plain, {"prompt": first.words}),

@@ -45,6 +45,7 @@ def edit(number: int, **changes: Any) -> Arrays:
 MANY = [edit(i) for i in range(5)]
 ROW = {
     "concept": "cat",
+    "method": "task_vector",
     "headline": "t4",
     "rungs": {"t4": {"base": 0.9, "edit": 0.1, "oracle": 0.05}},
     "worst": 0.9,

@@ -8,7 +8,7 @@ from tests.trained import World, world
 
 from excise.erasers import esd
 from excise.erasers.esd import ESD, SELECTORS, Variant
-from excise.errors import BadSetting
+from excise.errors import BadSetting, Unsupported
 from excise.primitives.denoising import Bank, concept_loss
 from excise.primitives.points import Points, towards
 from excise.types import Concept
@@ -129,3 +129,8 @@ def test_mistakes_are_said() -> None:
     for settings in ({"steps": 0}, {"eta": 0.0}, {"lr": -1.0}, {"variant": "y"}):
         with pytest.raises(BadSetting, match=f"esd: expected {next(iter(settings))}"):
             ESD(**settings)  # type: ignore[arg-type]
+
+
+def test_what_no_prompt_names_is_refused(two: World) -> None:
+    with pytest.raises(Unsupported, match="esd: expected concepts that prompts name"):
+        small().run(two.model, Concept("mark", kind="implicit"))

@@ -13,6 +13,7 @@ from typing import ClassVar, Literal, get_args
 from torch import Tensor
 
 from excise.erasers.base import Change, Eraser, Work
+from excise.errors import Unsupported
 from excise.primitives.data import empty, spread
 from excise.primitives.finetune import Optimiser, Term, finetune
 from excise.primitives.points import Points, answers, on_the_way, towards
@@ -71,6 +72,12 @@ class ESD(Eraser):
 
     def change(self, work: Work) -> Change:
         """Walk, ask the base, train."""
+        unnamed = [concept.name for concept in work.concepts if concept.kind == "implicit"]
+        if unnamed:
+            raise Unsupported(
+                f"{self.name}: expected concepts that prompts name, got the implicit {unnamed[0]!r}; "
+                "use a method that learns from pictures (--method task_vector)"
+            )
         prompts = self._prompts(work)
         kept = work.kept("esd-targets", lambda: (self._targets(work, prompts), None))
         points = Points(**{name: kept.tensors[name] for name in ("x", "u", "row")})
