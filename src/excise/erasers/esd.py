@@ -75,8 +75,8 @@ class ESD(Eraser):
         unnamed = [concept.name for concept in work.concepts if concept.kind == "implicit"]
         if unnamed:
             raise Unsupported(
-                f"{self.name}: expected concepts that prompts name, got the implicit {unnamed[0]!r}; "
-                "use a method that learns from pictures (--method task_vector)"
+                f"{self.name}: expected concepts that prompts name, got the implicit "
+                f"{unnamed[0]!r}; use a method that learns from pictures (--method task_vector)"
             )
         prompts = self._prompts(work)
         kept = work.kept("esd-targets", lambda: (self._targets(work, prompts), None))
