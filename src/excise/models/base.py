@@ -20,12 +20,13 @@ from excise.models.editable import Editable
 from excise.models.encoding import Encoder, Encoding
 from excise.models.process import Process, levels_of
 from excise.models.sampler import Schedule, scheduler
-from excise.models.tokens import Cut, Injection
+from excise.models.tokens import Cut, Injection, lexicon
 from excise.types import (
     Concept,
     Condition,
     Costs,
     Level,
+    Lexicon,
     Prompt,
     Request,
     Samples,
@@ -154,6 +155,10 @@ class DiffusionModel(Editable):
         """K rows of one text at once, its soft vectors given as (K, k, d) by word and encoder."""
         with self._evaluation.of(prompts=(Prompt(text),)):
             return self.encoding.encode_soft(text, soft)
+
+    def lexicon(self) -> Lexicon:
+        """The words that every text encoder reads as one token, as the first one lists them."""
+        return lexicon({name: one.cutter for name, one in self.encoding.encoders.items()})
 
     def conditions(
         self,

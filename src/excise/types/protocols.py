@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from excise.types.condition import Condition
+from excise.types.lexicon import Lexicon
 from excise.types.request import Request, Samples
 from excise.types.steps import Hook, State, Step
 from excise.types.values import Concept, Costs, Prompt, Score
@@ -155,6 +156,9 @@ class TextToImage(Protocol):
 
     def encode_soft(self, text: str, soft: Mapping[str, Mapping[str, Tensor]]) -> Condition:
         """K rows of one text at once, its soft vectors given as (K, k, d) by word and encoder."""
+
+    def lexicon(self) -> Lexicon:
+        """The words that every text encoder reads as one token; takes a second or two to list."""
 
     def null(self, n: int = 1) -> Condition | None:
         """The family's own unconditional; None in a family without one."""
