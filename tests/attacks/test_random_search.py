@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -71,7 +72,7 @@ def test_a_prompt_that_fell_keeps_what_felled_it(model: Any) -> None:
         return walls.fell(many)
 
     list(told(RandomSearch(looks=30).search(model, CAT, PROMPTS), answer))
-    for before, after in zip(seen, seen[1:], strict=False):
+    for before, after in itertools.pairwise(seen):
         for p, fell in enumerate(walls.fell(before)):
             assert fell == (before[p] is after[p])
 
@@ -89,7 +90,7 @@ def test_it_begins_with_the_conditionings_as_they_are_and_stops_when_all_fell(mo
 @pytest.mark.parametrize("directions", ["words", "gaussian"])
 def test_steps_are_no_longer_than_the_radius(model: Any, directions: str) -> None:
     attack = RandomSearch(looks=20, radius=0.5, directions=directions)  # type: ignore[arg-type]
-    plain = model.encode(PROMPTS).hidden
+    plain = model.encode(PROMPTS).detach().hidden
     lengths = []
     for many in told(attack.search(model, CAT, PROMPTS), lambda many: (False,) * len(many)):
         moved = [one.condition.hidden[0] for one in many if one.condition is not None]

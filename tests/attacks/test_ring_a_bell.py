@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from tests import tiny
+from torch import Tensor
 
 from excise.attacks.ring_a_bell import RingABell
 from excise.errors import BadConcept, BadSetting
@@ -13,7 +14,7 @@ from excise.models.load import of_pipeline
 from excise.primitives.vocabulary import Vectors
 from excise.types import Concept, Prompt
 
-CAT = Concept("cat", synonyms=("x",), templates=("a photo of {a}", "{} in red", "the tree"))
+CAT = Concept("cat", synonyms=("x",), templates=("a photo of {a}", "{} in red"))
 SMALL = RingABell(length=3, restarts=2, population=24, generations=12)
 
 
@@ -23,19 +24,20 @@ def model() -> Any:
 
 
 def test_the_vector_is_the_mean_difference(model: Any) -> None:
-    pairs = [("a photo of a cat", "a photo of"), ("a photo of an x", "a photo of"),
-             ("cat in red", "in red"), ("x in red", "in red")]  # fmt: skip
-    assert "a photo of a x" not in [pair[0] for pair in pairs]
-    found = SMALL.direction(model, replace(CAT, synonyms=()))
-    rows = [model.encode(a).hidden[0] - model.encode(b).hidden[0] for a, b in (pairs[0], pairs[2])]
-    torch.testing.assert_close(found, torch.stack(rows).mean(0), atol=1e-5, rtol=1e-4)
+    def mean(*pairs: tuple[str, str]) -> Tensor:
+        rows = [model.encode(a).hidden[0] - model.encode(b).hidden[0] for a, b in pairs]
+        return torch.stack(rows).mean(0)
+
+    named = (("a photo of a cat", "a photo of"), ("cat in red", "in red"))
+    others = (("a photo of a x", "a photo of"), ("x in red", "in red"))
+    close = {"atol": 1e-5, "rtol": 1e-4}
+    found = SMALL.direction(model, CAT)
+    torch.testing.assert_close(found, mean(*named, *others), **close)
+    bare = SMALL.direction(model, replace(CAT, synonyms=()))
+    torch.testing.assert_close(bare, mean(*named), **close)
     anchored = SMALL.direction(model, replace(CAT, synonyms=(), anchor="dog"))
-    rows = [
-        model.encode(a).hidden[0] - model.encode(b).hidden[0]
-        for a, b in (("a photo of a cat", "a photo of a dog"), ("cat in red", "dog in red"))
-    ]
-    torch.testing.assert_close(anchored, torch.stack(rows).mean(0), atol=1e-5, rtol=1e-4)
-    assert SMALL.direction(model, CAT).shape == found.shape
+    instead = (("a photo of a cat", "a photo of a dog"), ("cat in red", "dog in red"))
+    torch.testing.assert_close(anchored, mean(*instead), **close)
     with pytest.raises(BadConcept, match="name"):
         SMALL.direction(model, Concept("mark", kind="implicit", templates=("a tree",)))
 

@@ -21,7 +21,8 @@ def project(points: Tensor) -> Tensor:
     mu is found by bisection, since the sum falls as mu grows. What is above it is then known, and
     gives mu to the last bit.
     """
-    high = points.amax(dim=-1, keepdim=True)  # (..., 1), where the sum is 0
+    points = points - points.amax(dim=-1, keepdim=True)  # the same answer, and less rounding
+    high = points.new_zeros((*points.shape[:-1], 1))  # where the sum is 0
     low = high - 1  # where it is 1 or more
     for _ in range(STEPS):
         mu = (low + high) / 2
