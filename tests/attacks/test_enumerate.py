@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import torch
@@ -57,7 +58,7 @@ def test_every_word_is_tried_once_and_the_best_come_first(
     found = texts(w, replace(SMALL, restarts=1000))
     assert Counter(found) == Counter(everything)
     own = losses(w, found)
-    assert all(b >= a * (1 - 1e-4) for a, b in zip(own, own[1:], strict=False))
+    assert all(b >= a * (1 - 1e-4) for a, b in pairwise(own))
     assert texts(w, SMALL) == found[:5]
     assert found.index("a cat") < found.index("a dog")
 
@@ -71,7 +72,7 @@ def test_pairs_are_made_of_the_best_words_only_and_the_best_are_kept(w: World) -
     assert len(found) == words + 9
     assert set(pairs) == {f"a {x} {y}" for x in kept for y in kept}
     own = losses(w, found)
-    assert all(b >= a * (1 - 1e-4) for a, b in zip(own, own[1:], strict=False))
+    assert all(b >= a * (1 - 1e-4) for a, b in pairwise(own))
     # Two words are never worse than one, since single words stand beside the pairs.
     assert own[0] <= losses(w, singles)[0] * (1 + 1e-4)
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -27,7 +26,7 @@ def w() -> World:
 @pytest.fixture(scope="module")
 def base(w: World) -> Any:
     """The same model once more, as one of its own."""
-    return copy.deepcopy(w.model)
+    return w.model.copied()
 
 
 def nobody(many: tuple[Request, ...]) -> tuple[bool, ...]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -142,6 +143,22 @@ class DiffusionModel(Editable):
     def costs(self) -> Costs:
         """What was spent so far."""
         return self.counter.read()
+
+    def copied(self) -> Self:
+        """The same model once more, with weights of its own, for whoever needs two at a time.
+
+        Raises:
+            UserError: an edit is applied to it.
+        """
+        if self._edits:
+            raise UserError(
+                "expected a model without an edit to copy; copy it before one is applied"
+            )
+        found = type(self)(
+            copy.deepcopy(self.pipeline), self.name, defaults=self.defaults, autocast=self.autocast
+        )
+        found.known, found.weighting, found.notes = self.known, self.weighting, self.notes
+        return found
 
     # Text.
 

@@ -249,6 +249,9 @@ class TextToImage(Protocol):
     ) -> AbstractContextManager[None]:
         """Apply hooks, the first innermost, outside of those already applied."""
 
+    def copied(self) -> TextToImage:
+        """The same model once more, with weights of its own; not while an edit is applied."""
+
     def save(self, folder: Path) -> None:
         """Write it as it is now to a new folder in the diffusers layout, whole or not at all."""
 
