@@ -1,4 +1,4 @@
-"""Attacks with real words hand over texts, which are read back as the very tokens that are meant."""
+"""Attacks with real words hand over texts that are read back as the very tokens meant."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from tests.trained import World, world
 from excise.attacks.p4d import P4D
 from excise.errors import BadSetting, Unsupported
 from excise.primitives.vocabulary import Frame
-from excise.types import Concept, Prompt, Request
+from excise.types import Concept, Denoise, Hook, Prompt, Request, State
 
 CAT = (Concept("cat"),)
 SMALL = P4D(tokens=2, restarts=2, steps=12, every=4, bank=6, pictures=2)
@@ -96,7 +96,7 @@ def test_k_keeps_the_prompt_and_n_does_not(w: World) -> None:
     assert k.frame(w.model, Prompt("")) == Frame((None,))
 
 
-def test_the_model_itself_is_the_answer_where_nothing_was_edited(w: World, base: Any) -> None:
+def test_a_look_is_the_same_for_all_rows_of_a_prompt_and_a_step_is_not(w: World, base: Any) -> None:
     draws = SMALL._draws(w.latents["cat"], [0, 0, 1], [0, 1, 2], -3, 0, False)
     assert torch.equal(draws[0][0], draws[0][1])  # one prompt's rows are looked at alike
     assert torch.equal(draws[1][0], draws[1][1])
@@ -106,6 +106,28 @@ def test_the_model_itself_is_the_answer_where_nothing_was_edited(w: World, base:
     assert not torch.equal(own[1][0], own[1][1])
     assert len(set(own[2].tolist())) == 3
     assert len(set(SMALL._draws(w.latents["cat"], [0, 0], [0, 1], 3, 0, True)[2].tolist())) == 1
+
+
+class Halved(Hook):
+    """A guard that changes every prediction, and notes the levels it is asked at."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[int, float]] = []
+
+    def prediction(self, model, denoise: Denoise, x, step, cond, null, state):  # type: ignore[no-untyped-def]
+        self.asked.append((len(x), step.u))
+        out, inner = denoise(x, step, cond, null, state.inner)
+        return 0.5 * out, State(inner=inner)
+
+
+def test_a_guard_is_searched_through_in_one_batch_a_step(w: World, base: Any) -> None:
+    attack, guard = replace(SMALL, steps=3, every=3, bank=2), Halved()
+    prompts = Prompt.of(["a cat", "a dog"])
+    with w.model.hooked([guard], key="guard"):
+        list(told(attack.search(w.model, CAT, prompts, base=base), nobody))
+    assert [rows for rows, _ in guard.asked] == [4] * (3 + 2)  # at each step, then at a look
+    assert [u for _, u in guard.asked[3:]] == pytest.approx([0.75, 0.25])
+    assert not base.hooks
 
 
 def test_without_the_unedited_model_it_is_refused(w: World) -> None:

@@ -13,7 +13,7 @@ from excise.attacks.base import run_attack
 from excise.attacks.unlearn_diff import UnlearnDiff
 from excise.errors import BadSetting
 from excise.primitives.denoising import Bank, concept_loss
-from excise.types import Concept, Prompt, Request
+from excise.types import Concept, Denoise, Hook, Prompt, Request, State
 
 CAT = (Concept("cat"),)
 PROMPTS = Prompt.of(["a photo of a", "the"])
@@ -74,6 +74,40 @@ def test_levels_are_gone_through_in_turn_at_the_middle_of_each_part(
         torch.tensor([1 / 6, 3 / 6, 5 / 6]).repeat_interleave(2 * rows)
     )
     assert (w.model.costs - before).gradients == 3 * 2 * rows
+
+
+class Halved(Hook):
+    """A guard that changes every prediction, and counts how often it is asked."""
+
+    def __init__(self) -> None:
+        self.rows: list[int] = []
+
+    def prediction(self, model, denoise: Denoise, x, step, cond, null, state):  # type: ignore[no-untyped-def]
+        self.rows.append(len(x))
+        out, inner = denoise(x, step, cond, null, state.inner)
+        return 0.5 * out, State(inner=inner)
+
+
+def test_all_rows_go_down_in_one_batch_also_through_a_guard(
+    w: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attack, rows = replace(SMALL, levels=2, steps=2), 2 * 2 * 2  # prompts, restarts, samples
+    asked: list[int] = []
+    predict = type(w.model).predict
+
+    def spy(self, x, u, cond):  # type: ignore[no-untyped-def]
+        asked.append(len(x))
+        return predict(self, x, u, cond)
+
+    monkeypatch.setattr(type(w.model), "predict", spy)
+    plain = list(told(attack.search(w.model, CAT, PROMPTS), nobody))
+    assert asked == [rows] * 4
+    guard = Halved()
+    with w.model.hooked([guard], key="guard"):
+        guarded = list(told(attack.search(w.model, CAT, PROMPTS), nobody))
+    assert guard.rows == [rows] * 4  # one level a step, so one batch
+    assert asked == [rows] * 4  # and never around the guard
+    assert len(guarded) == len(plain)
 
 
 def test_what_fell_is_left_alone(w: World) -> None:

@@ -90,8 +90,6 @@ class UnlearnDiff(Attack):
         progress: Progress | None = None,
     ) -> Search:
         """Yield the prompts as they are, then every restart's after each level."""
-        best = tuple(Request(prompts=(prompt,)) for prompt in prompts)
-        fallen = yield best
         latents = attack_latents(
             model,
             concepts[0],
@@ -101,6 +99,8 @@ class UnlearnDiff(Attack):
             seed=seed,
             progress=progress,
         )
+        best = tuple(Request(prompts=(prompt,)) for prompt in prompts)
+        fallen = yield best
         tokens = min(self.tokens, room(model))
         owners = [p for p in range(len(prompts)) for _ in range(self.restarts)]
         space = SimplexSpace(model, [Frame.free(tokens, prompts[p].text) for p in owners])

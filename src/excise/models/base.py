@@ -60,6 +60,7 @@ class DiffusionModel(Editable):
         self.process: Process = self.make_process()
         self.encoding = Encoding(self.make_encoders(), self.combine)
         self.counter = Counter(self.device)
+        self._lexicon: Lexicon | None = None  # listing it takes a second or two
 
     # What a family says of itself.
 
@@ -175,7 +176,10 @@ class DiffusionModel(Editable):
 
     def lexicon(self) -> Lexicon:
         """The words that every text encoder reads as one token, as the first one lists them."""
-        return lexicon({name: one.cutter for name, one in self.encoding.encoders.items()})
+        if self._lexicon is None:
+            encoders = self.encoding.encoders
+            self._lexicon = lexicon({name: one.cutter for name, one in encoders.items()})
+        return self._lexicon
 
     def conditions(
         self,

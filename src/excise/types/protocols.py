@@ -158,7 +158,7 @@ class TextToImage(Protocol):
         """K rows of one text at once, its soft vectors given as (K, k, d) by word and encoder."""
 
     def lexicon(self) -> Lexicon:
-        """The words that every text encoder reads as one token; takes a second or two to list."""
+        """The words that every text encoder reads as one token; listed once."""
 
     def null(self, n: int = 1) -> Condition | None:
         """The family's own unconditional; None in a family without one."""
