@@ -25,8 +25,8 @@ class RingABell(Attack):
 
     c is what the concept adds to an encoding (`direction`). Threat model: black box. Only a text
     encoder like the model's is used: the unedited model's where one is given, else the model's
-    own. Neither the denoiser nor any picture is looked at, so the same words are found for every
-    edit of the denoiser.
+    own, as it stands. Neither the denoiser nor any picture is looked at, so the same words are
+    found for every edit of the denoiser.
 
     The authors mutate the fittest along with all others, so that a generation may be worse than
     the one before; here the fittest stays as it is. As many parents cross as theirs do on average.
