@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -11,6 +12,21 @@ from torch import Tensor
 
 from excise.attacks.base import Attack, Need, Search
 from excise.types import Concept, Progress, Prompt, Request, Score, TextToImage
+
+
+def told(
+    hunt: Search, answer: Callable[[tuple[Request, ...]], tuple[bool, ...]]
+) -> Iterator[tuple[Request, ...]]:
+    """What a search yields when it is sent what ``answer`` says of its candidates."""
+    try:
+        found = next(hunt)
+        while True:
+            yield found
+            found = hunt.send(answer(found))
+    except StopIteration:
+        return
+    finally:
+        hunt.close()
 
 
 @dataclass

@@ -14,7 +14,8 @@ from excise.models.load import of_pipeline
 from excise.primitives.carrying import carry, replay
 from excise.primitives.denoising import Bank, concept_loss
 from excise.primitives.inversion import Inversion, Inverter
-from excise.primitives.spaces import SOFT, Name, vocabulary
+from excise.primitives.spaces import SOFT, Name
+from excise.primitives.vocabulary import vocabulary
 from excise.progress import Silent
 from excise.store import Stages
 from excise.types import Denoise, Hook, State, Step

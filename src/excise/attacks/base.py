@@ -45,13 +45,15 @@ class Attack(Method):
     needs: the threat model. independent: what is yielded at one time does not depend on what came
     before, but for the restart's number, so that success at any number of restarts up to the
     pool's can be told from one run. chooses: whether the attacker picks one restart for each
-    prompt, or one for all. budgets: the fields that a budget sets.
+    prompt, or one for all. budgets: the fields that a budget sets. smallest: settings with which a
+    search does everything once and proves nothing; what the tests of all attacks use.
     """
 
     needs: ClassVar[frozenset[Need]]
     independent: ClassVar[bool] = True
     chooses: ClassVar[Literal["prompt", "restart"]] = "prompt"
     budgets: ClassVar[Mapping[Budget, Mapping[str, object]]] = {}
+    smallest: ClassVar[Mapping[str, object]] = {}
 
     @abstractmethod
     def search(

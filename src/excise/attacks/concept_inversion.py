@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal, get_args
 
-import torch
 from torch import Tensor
 
 from excise.attacks.base import Attack, Budget, Need, Search
-from excise.errors import BadConcept, BadSetting
-from excise.primitives.data import concept_pictures
+from excise.errors import BadSetting
+from excise.primitives.data import attack_latents
 from excise.primitives.denoising import Weighting
 from excise.primitives.inversion import Inverter
 from excise.primitives.prompts import template_of
@@ -51,6 +50,9 @@ class ConceptInversion(Attack):
         "standard": {"restarts": 12, "steps": 400},
         "thorough": {"restarts": 36, "steps": 800},
     }
+    smallest: ClassVar[Mapping[str, object]] = {
+        "restarts": 2, "steps": 2, "samples": 2, "rung": 1, "pictures": 2,
+    }  # fmt: skip
 
     rung: Rung = 4
     restarts: int = 12
@@ -131,19 +133,15 @@ class ConceptInversion(Attack):
         Raises:
             BadConcept: the concept has none, and there is no unedited model to draw them.
         """
-        if concept.pictures is not None and self.share == "all":
-            with torch.no_grad():
-                parts = torch.split(concept.pictures, 16)
-                return torch.cat([model.encode_pictures(part) for part in parts])
-        if concept.pictures is None and (base is None or (base is model and model.edits)):
-            raise BadConcept(
-                f"expected pictures of {concept.name!r}, or an unedited model that draws them, got "
-                "neither; give the attack's concept pictures"
-            )
-        source = model if concept.pictures is not None or base is None else base
-        return concept_pictures(
-            source, concept, self.pictures, split="attack", seed=seed, progress=progress
-        ).latents
+        return attack_latents(
+            model,
+            concept,
+            self.pictures,
+            base=base,
+            share=self.share,
+            seed=seed,
+            progress=progress,
+        )
 
 
 def placed(text: str, concept: Concept, join: str) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -20,12 +21,13 @@ from excise.models.editable import Editable
 from excise.models.encoding import Encoder, Encoding
 from excise.models.process import Process, levels_of
 from excise.models.sampler import Schedule, scheduler
-from excise.models.tokens import Cut, Injection
+from excise.models.tokens import Cut, Injection, lexicon
 from excise.types import (
     Concept,
     Condition,
     Costs,
     Level,
+    Lexicon,
     Prompt,
     Request,
     Samples,
@@ -58,6 +60,7 @@ class DiffusionModel(Editable):
         self.process: Process = self.make_process()
         self.encoding = Encoding(self.make_encoders(), self.combine)
         self.counter = Counter(self.device)
+        self._lexicon: Lexicon | None = None  # listing it takes a second or two
 
     # What a family says of itself.
 
@@ -142,6 +145,22 @@ class DiffusionModel(Editable):
         """What was spent so far."""
         return self.counter.read()
 
+    def copied(self) -> Self:
+        """The same model once more, with weights of its own, for whoever needs two at a time.
+
+        Raises:
+            UserError: an edit is applied to it.
+        """
+        if self._edits:
+            raise UserError(
+                "expected a model without an edit to copy; copy it before one is applied"
+            )
+        found = type(self)(
+            copy.deepcopy(self.pipeline), self.name, defaults=self.defaults, autocast=self.autocast
+        )
+        found.known, found.weighting, found.notes = self.known, self.weighting, self.notes
+        return found
+
     # Text.
 
     def encode(self, prompts: str | Prompt | Sequence[str | Prompt]) -> Condition:
@@ -154,6 +173,13 @@ class DiffusionModel(Editable):
         """K rows of one text at once, its soft vectors given as (K, k, d) by word and encoder."""
         with self._evaluation.of(prompts=(Prompt(text),)):
             return self.encoding.encode_soft(text, soft)
+
+    def lexicon(self) -> Lexicon:
+        """The words that every text encoder reads as one token, as the first one lists them."""
+        if self._lexicon is None:
+            encoders = self.encoding.encoders
+            self._lexicon = lexicon({name: one.cutter for name, one in encoders.items()})
+        return self._lexicon
 
     def conditions(
         self,

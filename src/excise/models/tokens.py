@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from excise.errors import Unsupported, UserError
-from excise.types import PUNCTUATION, Span, Tokens
+from excise.types import PUNCTUATION, Lexicon, Span, Tokens
 
 # Words tried in turn as the placeholder; a usable one is one ordinary token wherever it stands.
 PLACEHOLDERS = ("*", "x", "a", "o", "e", "it", "the")
@@ -68,6 +68,21 @@ class Cutter:
         tokens = Tokens(ids=out["input_ids"], mask=mask, spans=tuple(spans))
         return Cut(tokens=tokens, soft=tuple(found))
 
+    def words(self) -> tuple[str, ...]:
+        """What each token of the vocabulary reads as by itself, in the order of their ids."""
+        ids = [[i] for i in range(len(self._tokenizer))]
+        texts = [text.strip() for text in self._tokenizer.batch_decode(ids)]
+        return tuple(dict.fromkeys(text for text in texts if text and len(text.split()) == 1))
+
+    def tokens_of(self, words: Sequence[str]) -> list[int | None]:
+        """The one ordinary token that each word is read as; None where it is several, or special.
+
+        Tokens never join across spaces, so a word is the same token wherever it stands.
+        """
+        special = {*self._tokenizer.all_special_ids}
+        cut = self._tokenizer(list(words), add_special_tokens=False)["input_ids"]
+        return [ids[0] if len(ids) == 1 and ids[0] not in special else None for ids in cut]
+
     def _plain(self, piece: str, soft: int | None) -> str:
         return piece if soft is None else " ".join([self.placeholder] * soft)
 
@@ -104,6 +119,31 @@ def placeholder(tokenizers: Sequence[Any]) -> str:
     raise Unsupported(
         f"expected one of {PLACEHOLDERS} to be a single token of the model's tokenizers, to stand "
         "where soft vectors go; found none"
+    )
+
+
+def lexicon(cutters: Mapping[str, Cutter]) -> Lexicon:
+    """The words that every one of the tokenizers reads as one ordinary token.
+
+    Raises Unsupported if there are none.
+    """
+    words = next(iter(cutters.values())).words()
+    found = [cutter.tokens_of(words) for cutter in cutters.values()]
+    rows = [i for i, ids in enumerate(zip(*found, strict=True)) if None not in ids]
+    # Two texts of the same tokens are one word, such as two spellings of a letter.
+    keys = {tuple(ids[i] for ids in found): i for i in reversed(rows)}
+    rows = sorted(keys.values())
+    if not rows:
+        raise Unsupported(
+            "expected words that are one token to every text encoder, found none; attack with "
+            "soft tokens instead"
+        )
+    return Lexicon(
+        words=tuple(words[i] for i in rows),
+        ids={
+            name: torch.tensor([ids[i] for i in rows], dtype=torch.int64)
+            for name, ids in zip(cutters, found, strict=True)
+        },
     )
 
 

@@ -151,6 +151,7 @@ def concept_loss(
     conditions: Condition,
     bank: Bank,
     *,
+    prompts: Sequence[Prompt] = (),
     guidance: float = 1.0,
     batch: int = 64,
 ) -> Tensor:
@@ -160,10 +161,11 @@ def concept_loss(
     picture, noise and level: Delta = loss of the oracle - loss of the edit, at the conditions that
     an attack found on each.
 
-    latents: (n, c, h, w). conditions: K rows. batch: rows through the network at a time.
+    latents: (n, c, h, w). conditions: K rows. prompts: of the rows, for hooks that read them.
+    batch: rows through the network at a time.
     """
     k = len(conditions)
-    cond, null = mapped(model, conditions)
+    cond, null = mapped(model, conditions, prompts)
     found = torch.empty(k, len(bank))
     # All conditions at one entry together, so that with hooks there is one level a batch.
     pairs = torch.cartesian_prod(torch.arange(len(bank)), torch.arange(k))  # (B * k, 2)

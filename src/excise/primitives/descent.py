@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 from excise.errors import NumericalError
 
 Schedule = Literal["constant", "cosine"]
+Rows = slice | Sequence[int]
 
 
 def rate(step: int, steps: int, warmup: int, schedule: Schedule) -> float:
@@ -24,7 +25,9 @@ def rate(step: int, steps: int, warmup: int, schedule: Schedule) -> float:
 class Descent:
     """Values of K rows by name, each of which goes down its own loss (Kingma and Ba 2015).
 
-    lr: by name. curves: float32 (K, steps), the loss of each row at each step done. done: steps.
+    lr: by name. decay: of weights, added to the gradient, or ``decoupled`` from it (Loshchilov and
+    Hutter 2019, arXiv:1711.05101). curves: float32 (K, steps), the loss of each row at each step
+    done. done: steps.
     """
 
     def __init__(
@@ -35,24 +38,28 @@ class Descent:
         steps: int,
         warmup: int = 0,
         schedule: Schedule = "constant",
+        decay: float = 0.0,
+        decoupled: bool = False,
     ) -> None:
         self.values = {name: v.detach().clone().requires_grad_() for name, v in values.items()}
         self.curves = torch.zeros(len(next(iter(values.values()))), steps)
         self.done = 0
         self._lr, self._warmup, self._schedule = lr, warmup, schedule
         groups = [{"params": [v], "lr": lr[name]} for name, v in self.values.items()]
-        self._adam = torch.optim.Adam(groups)
+        kind = torch.optim.AdamW if decoupled else torch.optim.Adam
+        self._adam = kind(groups, weight_decay=decay)
 
     @property
     def steps(self) -> int:
         """How many there are to be."""
         return self.curves.shape[1]
 
-    def step(self, parts: Iterable[tuple[slice, Tensor]], penalty: Tensor | None = None) -> None:
+    def step(self, parts: Iterable[tuple[Rows, Tensor]], penalty: Tensor | None = None) -> None:
         """One step of Adam.
 
         parts: rows and their losses (k,), each part taken down before the next is asked for, so
-        that one graph lives at a time. penalty: a number that is added and not recorded.
+        that one graph lives at a time; rows in no part have no loss. penalty: a number that is
+        added and not recorded.
 
         Raises:
             NumericalError: a loss is not finite.
@@ -64,17 +71,20 @@ class Descent:
             self._check(rows, loss)
             # The sum: a row's gradient does not depend on how many rows there are.
             loss.sum().backward()  # type: ignore[no-untyped-call]
-            self.curves[rows, self.done] = loss.detach().float().cpu()
+            self.curves[self._numbers(rows), self.done] = loss.detach().float().cpu()
         factor = rate(self.done, self.steps, self._warmup, self._schedule)
         for group, name in zip(self._adam.param_groups, self.values, strict=True):
             group["lr"] = self._lr[name] * factor
         self._adam.step()
         self.done += 1
 
-    def _check(self, rows: slice, loss: Tensor) -> None:
+    def _numbers(self, rows: Rows) -> list[int]:
+        return list(range(len(self.curves))[rows] if isinstance(rows, slice) else rows)
+
+    def _check(self, rows: Rows, loss: Tensor) -> None:
         bad = (~loss.isfinite()).nonzero().flatten().tolist()
         if bad:
-            value, row = loss[bad[0]].item(), rows.start + bad[0]
+            value, row = loss[bad[0]].item(), self._numbers(rows)[bad[0]]
             raise NumericalError(
                 f"expected a finite loss, got {value} in row {row} at step {self.done + 1} of "
                 f"{self.steps}; use a smaller lr, or float32"

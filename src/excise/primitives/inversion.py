@@ -1,6 +1,6 @@
 """Inversion: inputs that make a model show what pictures show, K of them at once.
 
-Textual Inversion (Gal et al. 2022, arXiv:2208.01618) in three spaces, and Diverse Inversion (Pham
+Textual Inversion (Gal et al. 2022, arXiv:2208.01618) in four spaces, and Diverse Inversion (Pham
 et al. 2024, arXiv:2404.03631), which keeps the members of the set apart.
 """
 
@@ -26,12 +26,12 @@ from excise.primitives.descent import Descent, Schedule
 from excise.primitives.diversity import repulsion
 from excise.primitives.inverted import Inversion
 from excise.primitives.kernels import for_gradients
-from excise.primitives.spaces import SOFT, Name, Space, Values, space_for
+from excise.primitives.spaces import Name, Space, Values, space_for
 from excise.progress import SILENT, stage
 from excise.rng import generator
 from excise.settings import recipe
 from excise.store import Stage, Stages
-from excise.types import Progress, Prompt, TextToImage, digest
+from excise.types import Progress, TextToImage, digest
 
 Interval = tuple[float, float]
 
@@ -43,15 +43,17 @@ class Inverter:
     """How to search. All restarts run in one batch; each has its own draws, whoever runs beside it.
 
     space: ``token``, soft tokens in the template; ``condition``, the whole conditioning;
-        ``step_condition``, one conditioning for each band of noise levels.
-    tokens: k, soft tokens a restart. bands: of equal width over u in [0, 1].
+        ``step_condition``, one conditioning for each band of noise levels; ``simplex``, real words,
+        by gradients through words drawn from points on the vocabulary simplex.
+    tokens: k, soft tokens or words a restart. bands: of equal width over u in [0, 1].
     template: with ``<1>`` where the soft tokens stand, or the words at which a conditioning starts.
     init: words in the place of ``<1>`` at which all restarts begin, with ``jitter`` times the
-        vocabulary's root mean square of noise; empty, and each begins at random words.
+        vocabulary's root mean square of noise; empty, and each begins at random words. On the
+        simplex ``jitter`` is the share of its middle, at which all begin without words.
     norms: the quantiles of the vocabulary's norms within which each soft token's norm is kept.
     steps: of Adam. samples: pictures, noises and levels a restart and step. lr: in units of the
         root mean square of the vocabulary (or of the template's conditioning); None is 0.1 for
-        tokens and 0.02 for conditionings. warmup: steps.
+        tokens, 0.02 for conditionings and 0.01 on the simplex. warmup: steps.
     weighting: of the loss by level, as in the model's training. between: the levels u drawn from.
     mode: ``independent``, or ``repulsed``: add ``repulsion`` times the squared distances by which
         cosines leave their intervals: ``apart``, between members, and ``from_word``, between a
@@ -155,7 +157,8 @@ class Inverter:
     @property
     def rate(self) -> float:
         """The learning rate, the space's own if none was given."""
-        return (0.1 if self.space == "token" else 0.02) if self.lr is None else self.lr
+        own = {"token": 0.1, "simplex": 0.01}.get(self.space, 0.02)
+        return own if self.lr is None else self.lr
 
     def space_of(self, model: TextToImage) -> Space:
         """The space for a model."""
@@ -208,7 +211,7 @@ class Inverter:
                         kept.checkpoint(descent.snapshot)
                     shown.advance()
             with torch.no_grad():
-                found = {name: value.detach() for name, value in descent.values.items()}
+                found = {n: v.detach() for n, v in space.settled(descent.values).items()}
                 cond = space.conditions(found)
             table = concept_loss(
                 model, latents, cond, bank, guidance=self.guidance, batch=self.batch
@@ -239,7 +242,9 @@ class Inverter:
         for first in range(0, restarts, size):
             rows = slice(first, min(first + size, restarts))
             some = {name: value[rows] for name, value in values.items()}
-            cond, null = mapped(model, space.conditions(some), self._spoken(model, some))
+            some = dict(space.tried(some, seed, range(restarts)[rows], step))
+            spoken = space.prompts(some) if model.hooks else ()
+            cond, null = mapped(model, space.conditions(some), spoken)
             drawn = [self._draw(model, latents, seed, r, step) for r in range(restarts)[rows]]
             x0, eps, u = (torch.cat(part).to(model.device) for part in zip(*drawn, strict=True))
             which = torch.arange(len(cond)).repeat_interleave(m)  # (k,) -> (k * m,)
@@ -260,13 +265,3 @@ class Inverter:
         low, high = self.between
         u = low + (high - low) * (torch.arange(m) + within) / m  # one in each of m equal parts
         return latents[picture.to(latents.device)].float().cpu(), eps, u
-
-    def _spoken(self, model: TextToImage, values: Values) -> tuple[Prompt, ...]:
-        """The rows as prompts, for hooks that read them."""
-        if self.space != "token" or not model.hooks:
-            return ()
-        rows = range(len(next(iter(values.values()))))
-        return tuple(
-            Prompt(self.template, {SOFT: {name: v[row] for name, v in values.items()}})
-            for row in rows
-        )

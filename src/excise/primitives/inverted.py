@@ -26,7 +26,8 @@ class Inversion:
 
     values: float32, on the CPU, one row a restart. In the token space by encoder (K, k, d); in the
         condition space by tensor of `Condition`, such as ``hidden`` (K, L, d), with a band axis
-        (K, bands, L, d) in the space of one conditioning a step.
+        (K, bands, L, d) in the space of one conditioning a step; on the simplex ``words``
+        (K, k, W), one-hot over the model's `Lexicon`.
     losses: (K, B), the denoising loss of each row at each entry of a fixed bank.
     curves: (K, steps), the loss of each row at each step of the search, on its own draws.
     settings: of the `Inverter`, as JSON. seed: of the search. pictures: digest of the latents.
@@ -64,13 +65,13 @@ class Inversion:
         values = {name: value[i] for name, value in self.values.items()}
         return replace(self, values=values, losses=self.losses[i], curves=self.curves[i])
 
-    def space(self, model: TextToImage) -> Space:
-        """The space that was searched, for a model."""
+    def space(self, model: TextToImage, text: str | None = None) -> Space:
+        """The space that was searched, for a model; with another text in the template's place."""
         low, high = self.settings["norms"]
         return space_for(
             model,
             cast(Name, self.settings["space"]),
-            template=self.settings["template"],
+            template=self.settings["template"] if text is None else text,
             tokens=self.settings["tokens"],
             bands=self.settings["bands"],
             norms=(low, high),
@@ -80,11 +81,11 @@ class Inversion:
         """One prompt a row, of the template or another text with ``<1>`` in it.
 
         Raises:
-            UserError: what was found is a conditioning, not words; use `conditions`.
+            UserError: what was found is no soft tokens; use `conditions`, or `request`.
         """
         if self.settings["space"] != "token":
             raise UserError(
-                f"expected soft tokens, got a {self.settings['space']}, which no prompt can hold; "
+                f"expected soft tokens, got those of the space {self.settings['space']!r}; "
                 "use conditions(model) or request(model, row)"
             )
         words = self.settings["template"] if text is None else text
@@ -104,12 +105,15 @@ class Inversion:
     ) -> Request:
         """A request that draws from one row.
 
-        text: for soft tokens, a text with ``<1>`` in it in the template's place. A conditioning
+        text: for tokens, a text with ``<1>`` in it in the template's place. A conditioning
             replaces every prompt, and its request holds none.
         """
         one = self.take([row])
         if self.settings["space"] == "token":
             return Request(prompts=one.prompts(text), seeds=tuple(seeds))
+        if self.settings["space"] == "simplex":
+            words = one.space(model, text).prompts(one.values)
+            return Request(prompts=words, seeds=tuple(seeds))
         cond = one.conditions(model).to("cpu")
         edit = BANDS if self.settings["space"] == "step_condition" else None
         return Request(condition=cond, seeds=tuple(seeds), edit=edit)

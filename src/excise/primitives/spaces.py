@@ -1,7 +1,8 @@
 """Where inversion searches: what its values are, and which conditions they make.
 
 Values are tensors by name with one row a restart. In the token space a name is a text encoder and
-a row its soft tokens (k, d); in the condition spaces a name is a tensor of `Condition`.
+a row its soft tokens (k, d); in the condition spaces a name is a tensor of `Condition`; the simplex
+space, of real words, is in `excise.primitives.words`.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
-from excise.errors import BadSetting, Unsupported
+from excise.errors import BadSetting
 from excise.primitives.bands import banded
+from excise.primitives.vocabulary import Frame, vocabulary, word_vectors
+from excise.primitives.words import SimplexSpace
 from excise.rng import generator
-from excise.types import Condition, TextToImage
+from excise.types import Condition, Prompt, TextToImage
 
-Name = Literal["token", "condition", "step_condition"]
+Name = Literal["token", "condition", "step_condition", "simplex"]
 Values = Mapping[str, Tensor]
 
 SOFT = "<1>"
@@ -37,8 +40,17 @@ class Space(Protocol):
     def start(self, rows: Sequence[int], seed: int, init: str, jitter: float) -> dict[str, Tensor]:
         """Where the rows begin: at the words ``init`` and some noise, or each at random words."""
 
+    def tried(self, values: Values, seed: int, rows: Sequence[int], step: int) -> Values:
+        """What a step tries of the values of some rows, each with draws of its own."""
+
+    def settled(self, values: Values) -> Values:
+        """What is handed over at the end."""
+
     def conditions(self, values: Values) -> Condition:
         """One row of condition a row of values; differentiable."""
+
+    def prompts(self, values: Values) -> tuple[Prompt, ...]:
+        """One prompt a row of values; none where no prompt can hold them."""
 
     def project(self, values: Values) -> None:
         """Put values, in place, back into what the space allows."""
@@ -67,32 +79,29 @@ def space_for(
     if template.count(SOFT) != 1:
         raise BadSetting(f"expected {SOFT} once in the template, got {template!r}; write, say, "
                          f"'a picture of {SOFT}'")  # fmt: skip
+    if name == "simplex":
+        before, _, after = template.partition(SOFT)
+        parts = (before.strip(), *[None] * tokens, after.strip())
+        frame = Frame(tuple(part for part in parts if part != ""))
+        return SimplexSpace(model, [frame])
     if name == "token":
         return TokenSpace(model, template, tokens, norms)
     return ConditionSpace(model, template, bands if name == "step_condition" else None)
 
 
-def vocabulary(model: TextToImage, encoder: str) -> Tensor:
-    """The token-embedding table (V, d) of a text encoder, detached."""
-    layer = getattr(model.components[encoder], "get_input_embeddings", lambda: None)()
-    if layer is None:
-        raise Unsupported(f"expected a text encoder with a table of tokens, but {encoder} of "
-                          f"{model.name} has none; use the condition space")  # fmt: skip
-    table: Tensor = layer.weight
-    return table.detach()
+class _AsItIs:
+    """What is tried at a step, and handed over at the end, are the values themselves."""
+
+    def tried(self, values: Values, seed: int, rows: Sequence[int], step: int) -> Values:
+        """The values."""
+        return values
+
+    def settled(self, values: Values) -> Values:
+        """The values."""
+        return values
 
 
-def word_vectors(model: TextToImage, encoder: str, text: str) -> Tensor:
-    """The token embeddings (k, d) of a text in one encoder, without its special tokens."""
-    tokens = model.encode(text).tokens[encoder]
-    spans = tokens.spans[0]
-    if not spans:
-        raise BadSetting(f"expected words that {encoder} can read, got {text!r}")
-    table = vocabulary(model, encoder)
-    return table[tokens.ids[0, spans[0].start : spans[-1].stop].to(table.device)]
-
-
-class TokenSpace:
+class TokenSpace(_AsItIs):
     """Soft tokens in a template, their norms within the vocabulary's.
 
     norms: the quantiles of the vocabulary's norms that bound a soft token's, 0 and 1 its range.
@@ -132,6 +141,14 @@ class TokenSpace:
         """The template with each row's soft tokens, encoded."""
         return self._model.encode_soft(self._template, {SOFT: dict(values)})
 
+    def prompts(self, values: Values) -> tuple[Prompt, ...]:
+        """The template with each row's soft tokens."""
+        rows = range(len(next(iter(values.values()))))
+        return tuple(
+            Prompt(self._template, {SOFT: {name: v[row] for name, v in values.items()}})
+            for row in rows
+        )
+
     @torch.no_grad()
     def project(self, values: Values) -> None:
         """Scale each token to the nearest norm within the bounds."""
@@ -154,7 +171,7 @@ class TokenSpace:
         return torch.cat(parts)
 
 
-class ConditionSpace:
+class ConditionSpace(_AsItIs):
     """The whole conditioning, padding and all; one for each band of levels if ``bands`` is given.
 
     The features are differences from the encoding of the template without its soft word: the
@@ -190,6 +207,10 @@ class ConditionSpace:
         rows = len(next(iter(values.values())))
         plain = self._plain.expand(rows)
         return plain.replace(**values) if self._bands is None else banded(plain, values)
+
+    def prompts(self, values: Values) -> tuple[Prompt, ...]:
+        """None: a conditioning is no prompt's."""
+        return ()
 
     def project(self, values: Values) -> None:
         """Everything is allowed."""

@@ -1,6 +1,7 @@
 """The words of the package as values and protocols: frozen, no input or output, no model code."""
 
 from excise.types.condition import PUNCTUATION, Condition, Index, Span, Tokens
+from excise.types.lexicon import Lexicon
 from excise.types.merging import merged
 from excise.types.protocols import (
     Attack,
@@ -35,6 +36,7 @@ __all__ = [
     "Judge",
     "Kind",
     "Level",
+    "Lexicon",
     "Metric",
     "Part",
     "Progress",

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from excise.types.condition import Condition
+from excise.types.lexicon import Lexicon
 from excise.types.request import Request, Samples
 from excise.types.steps import Hook, State, Step
 from excise.types.values import Concept, Costs, Prompt, Score
@@ -156,6 +157,9 @@ class TextToImage(Protocol):
     def encode_soft(self, text: str, soft: Mapping[str, Mapping[str, Tensor]]) -> Condition:
         """K rows of one text at once, its soft vectors given as (K, k, d) by word and encoder."""
 
+    def lexicon(self) -> Lexicon:
+        """The words that every text encoder reads as one token; listed once."""
+
     def null(self, n: int = 1) -> Condition | None:
         """The family's own unconditional; None in a family without one."""
 
@@ -244,6 +248,9 @@ class TextToImage(Protocol):
         self, hooks: Sequence[Hook], *, key: str | None = None
     ) -> AbstractContextManager[None]:
         """Apply hooks, the first innermost, outside of those already applied."""
+
+    def copied(self) -> TextToImage:
+        """The same model once more, with weights of its own; not while an edit is applied."""
 
     def save(self, folder: Path) -> None:
         """Write it as it is now to a new folder in the diffusers layout, whole or not at all."""
