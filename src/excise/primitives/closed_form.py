@@ -1,0 +1,226 @@
+"""LIN: closed forms on weights that read text, as one change of what they read.
+
+In the normal equations of every method here the weight stands on the left: ``W' = W (I + T)``, and
+T depends on the text embeddings alone. It is solved for once, in float64, whatever the number of
+weights that read these embeddings, and its rank is that of the embeddings: a delta is ``W L`` and
+``R``, two thin factors. Embeddings are rows here, (n, d), where the papers have columns.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from excise.edit import Dense, Encoded, LowRank
+from excise.errors import NumericalError
+from excise.primitives.moments import Moments, eye_like
+
+TINY = 1e-10
+"""Against the length of a vector: what counts as nothing of it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Update:
+    """What weights read in the place of x: ``x + left @ right @ x``, that is ``W' = W (I + T)``.
+
+    left: (d, r). right: (r, d), its rows orthonormal, so that no digits are lost between the two.
+    Both in float64. `Update.of` makes one of any factors.
+    """
+
+    left: Tensor
+    right: Tensor
+
+    @staticmethod
+    def of(left: Tensor, right: Tensor) -> Update:
+        """From any factors (d, n) and (n, d) of T; the rank is n, or d where n is larger."""
+        q, upper = torch.linalg.qr(right.double().T)  # (d, r), (r, n)
+        return Update(left.double() @ upper.T, q.T.contiguous())
+
+    @staticmethod
+    def none(width: int) -> Update:
+        """The one that changes nothing."""
+        zero = torch.zeros(0, width, dtype=torch.float64)
+        return Update(zero.T, zero)
+
+    @property
+    def width(self) -> int:
+        """How long the vectors are: d."""
+        return len(self.left)
+
+    def dense(self) -> Tensor:
+        """T, (d, d)."""
+        return self.left @ self.right
+
+    def of_rows(self, rows: Tensor) -> Tensor:
+        """What rows (n, d) are read as, in float64."""
+        return rows.double() + rows.double() @ self.right.T @ self.left.T
+
+    def then(self, other: Update) -> Update:
+        """Both, ``other`` found on the weights that this one has changed: (I + T) (I + T')."""
+        moved = other.left + self.left @ (self.right @ other.left)
+        return Update.of(torch.cat([self.left, moved], dim=1), torch.cat([self.right, other.right]))
+
+    def outside(self, basis: Tensor) -> Update:
+        """Confined to the null space of what is kept: it reads nothing along ``basis`` (d, k).
+
+        Whatever lies in the span of the basis, which is orthonormal, is read as before.
+        """
+        return Update.of(self.left, self.right - (self.right @ basis) @ basis.T)
+
+    def on(self, weight: Tensor) -> Encoded:
+        """The delta ``W T`` of a weight (o, i), on the CPU: factors, or dense if that is smaller.
+
+        A weight that is wider than d reads in its first d columns.
+        """
+        outer, inner = weight.shape
+        kind = torch.promote_types(weight.dtype, torch.float32)
+        read = weight.detach()[:, : self.width].to(kind)  # (o, d)
+        up = read @ self.left.to(read)  # (o, d) x (d, r) -> (o, r)
+        down = F.pad(self.right.to(read), (0, inner - self.width))  # (r, i)
+        if len(down) * (outer + inner) < outer * inner:
+            return LowRank(up.float().cpu(), down.float().cpu())
+        return Dense((up @ down).float().cpu())
+
+
+def remap(
+    sources: Tensor,
+    targets: Tensor,
+    kept: Tensor | Moments | None = None,
+    *,
+    erase: float = 1.0,
+    preserve: float = 1.0,
+    ridge: float,
+) -> Update:
+    """Ridge-regularised least squares: read each source as its target, and what is kept as it is.
+
+    The T of least ``erase sum |W'c - Wg|^2 + preserve sum |W'k - Wk|^2 + ridge |W' - W|^2``, over
+    sources c, targets g (n, d) and kept k (m, d, or their moments). Its normal equations, with
+    S = ridge I + erase sum c c^T + preserve sum k k^T, say T = erase sum (g - c) c^T S^-1.
+
+    Solved through the k = n + m rows if they are fewer than d, through S otherwise.
+
+    Raises:
+        NumericalError: S is singular, which takes ``ridge`` 0.
+    """
+    c, g = sources.double(), targets.double()
+    n, d = c.shape
+    rows = math.sqrt(erase) * c
+    if isinstance(kept, Tensor):
+        rows = torch.cat([rows, math.sqrt(preserve) * kept.double()])
+    if len(rows) < d and not isinstance(kept, Moments):
+        # S^-1 X^T = X^T (ridge I + X X^T)^-1 for X = rows: a system of n + m unknowns.
+        gram = ridge * eye_like(rows @ rows.T) + rows @ rows.T
+        right = math.sqrt(erase) * _solve(gram, rows)[:n]  # (n, d)
+    else:
+        second = rows.T @ rows
+        if isinstance(kept, Moments):
+            second = second + preserve * kept.total
+        right = erase * _solve(ridge * eye_like(second) + second, c.T).T  # (n, d)
+    return Update.of((g - c).T, right)
+
+
+def mapped(cross: Tensor, second: Tensor, *, ridge: float) -> Update:
+    """`remap` from moments alone: any number of prompts in memory of O(d^2).
+
+    cross: the weighted sum of ``(g - c) c^T``. second: that of ``c c^T`` over all that is erased
+    and kept. Both (d, d).
+    """
+    solved = _solve(ridge * eye_like(second.double()) + second.double(), cross.double().T)
+    return Update.of(solved.T, eye_like(second.double()))
+
+
+def constrained(
+    sources: Tensor,
+    targets: Tensor,
+    basis: Tensor,
+    invariants: Tensor | None = None,
+    *,
+    ridge: float = 1.0,
+    slack: float = 0.0,
+) -> Update:
+    """Least squares in the null space of what is kept, with vectors whose reading may not move.
+
+    The D = T P of least ``mean |W(c + Dc) - Wg|^2 + ridge |W D|^2 + |W D K|^2 / slack`` where
+    P = I - basis basis^T, over sources c and targets g (n, d) and invariants K (k, d); with
+    ``slack`` 0, D K = 0. With G = P (P S P + ridge I)^-1 P and S the mean of c c^T, it is
+    D = mean (g - c) c^T [G - G K (K^T G K + slack I)^-1 K^T G].
+
+    basis: (d, k), orthonormal. Without slack the invariants join it, which is the same and holds
+    for invariants that depend on one another or on what is kept.
+    """
+    c, g = sources.double(), targets.double()
+    n, d = c.shape
+    if invariants is not None and slack == 0:
+        basis = joined(basis, invariants)
+    left, probe, factor = (g - c).T / math.sqrt(n), c.T / math.sqrt(n), c.T / math.sqrt(n)
+    if n > d:  # the same sums in d terms instead of n
+        left, probe = left @ factor.T, eye_like(factor @ factor.T)
+        factor = torch.linalg.qr(factor.T).R.T
+    factor = factor - basis @ (basis.T @ factor)  # P c
+    gram = ridge * eye_like(factor.T @ factor) + factor.T @ factor
+
+    def shrunk(x: Tensor) -> Tensor:
+        """G x, by Woodbury's identity."""
+        return (x - basis @ (basis.T @ x) - factor @ _solve(gram, factor.T @ x)) / ridge
+
+    right = shrunk(probe)  # (d, n)
+    if invariants is not None and slack > 0:
+        k = invariants.double().T  # (d, k)
+        pulled = shrunk(k)
+        inner = k.T @ pulled
+        right = right - pulled @ _solve(inner + slack * eye_like(inner), k.T @ right)
+    return Update.of(left, right.T)
+
+
+def removal(basis: Tensor) -> Update:
+    """Orthogonal projection: what lies along ``basis`` (d, k), orthonormal, is no longer read."""
+    return Update(-basis.double(), basis.double().T.contiguous())
+
+
+def dominant(rows: Tensor, threshold: float) -> Tensor:
+    """Orthonormal eigenvectors (d, k) of ``rows^T rows`` with eigenvalues of ``threshold`` or more.
+
+    Found through the smaller of the two products of rows (n, d) with themselves.
+    """
+    x = rows.double()
+    thin = len(x) < x.shape[1]
+    values, vectors = torch.linalg.eigh(x @ x.T if thin else x.T @ x)  # ascending
+    least = max(threshold, float(values[-1]) * TINY) if len(values) else threshold
+    found = vectors[:, values >= least].flip(1)
+    return torch.linalg.qr(x.T @ found).Q if thin else found
+
+
+def joined(basis: Tensor, rows: Tensor) -> Tensor:
+    """An orthonormal basis (d, k') of ``basis`` (d, k), orthonormal, and rows (n, d) together."""
+    x = rows.double().T
+    size = torch.linalg.vector_norm(x, dim=0).max()
+    rest = x - basis @ (basis.T @ x)
+    rest = rest - basis @ (basis.T @ rest)  # twice is enough, Parlett 1998, section 6.9
+    u, s, _ = torch.linalg.svd(rest, full_matrices=False)
+    fresh = u[:, s > TINY * size]
+    fresh = torch.linalg.qr(fresh - basis @ (basis.T @ fresh)).Q
+    return torch.cat([basis.double(), fresh], dim=1)
+
+
+def weakest(weight: Tensor) -> Tensor:
+    """The right singular vector (d,) of the smallest of a weight's min(o, d) singular values."""
+    w = weight.detach().double().cpu()
+    wide = w.shape[0] < w.shape[1]
+    vectors = torch.linalg.eigh(w @ w.T if wide else w.T @ w).eigenvectors
+    found = w.T @ vectors[:, 0] if wide else vectors[:, 0]
+    return found / torch.linalg.vector_norm(found)
+
+
+def _solve(matrix: Tensor, rhs: Tensor) -> Tensor:
+    """``matrix^-1 rhs`` of a symmetric positive definite matrix."""
+    factor, info = torch.linalg.cholesky_ex(matrix)
+    if int(info) != 0:
+        raise NumericalError(
+            "expected a least-squares problem with one solution, got a singular one; give a "
+            "regularisation above 0"
+        )
+    return torch.cholesky_solve(rhs, factor)
