@@ -13,7 +13,7 @@ from excise.errors import BadSetting, Unsupported
 from excise.models.load import of_pipeline
 from excise.primitives.closed_form import remap
 from excise.rng import generator
-from excise.types import Concept, TextToImage
+from excise.types import Concept, Condition, Request, TextToImage
 
 CAT, DOG = Concept("cat", anchor="tree"), Concept("dog")
 
@@ -108,3 +108,31 @@ def test_mistakes_are_said(model: TextToImage) -> None:
             RECE(**settings)  # type: ignore[arg-type]
     with pytest.raises(Unsupported, match="rece: .* implicit"):
         RECE().run(model, Concept("mark", kind="implicit"))
+
+
+@pytest.mark.slow
+def test_what_was_derived_brings_the_concept_back_until_the_next_step() -> None:
+    """On the embedded model: its judge sees the concept five times as often as for plain words."""
+    import excise
+    from excise.judges.classifier import Classifier
+    from excise.models.load import ASSETS
+
+    model: Any = excise.load("emoji")
+    judge, seeds = Classifier(folder=str(ASSETS / "judge")), tuple(range(24))
+    cat = Concept("cat")
+
+    def hits(**what: Any) -> int:
+        pictures = model.generate(Request(seeds=seeds, **what)).uint8()
+        return int(judge.score(pictures, cat).shown.sum())
+
+    words = {"prompts": tuple("cat" if seed % 2 else "a cat" for seed in seeds)}
+    assert hits(**words) > 20
+    found = RECE().erase(model, cat)
+    length = model.encode("cat").hidden.shape[1]
+    first = found.tensors["derived-0-0"][:length]  # (L, d), of the name itself
+    derived = {"condition": Condition(tensors={"hidden": first[None]})}
+    with UCE(tokens="padded_tail", retain="empty").run(model, cat).applied(model):
+        plain, back = hits(**words), hits(**derived)
+    assert back >= 5 * max(plain, 1), (plain, back)
+    with found.edit.applied(model):
+        assert (hits(**words), hits(**derived)) <= (1, back // 5)

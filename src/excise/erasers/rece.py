@@ -79,9 +79,9 @@ class RECE(Eraser):
         derived: dict[str, Tensor] = {}
         with stage(work.progress, "solve", len(groups) * (self.epochs + 1), "edit"):
             for i, group in enumerate(groups):
-                weights = [live[name] for name in group.weights]
-                update, found = self._epochs(work, group, weights, asked)
-                deltas |= {name: update.on(live[name]) for name in group.weights}
+                weights = {name: live[name] for name in group.weights}
+                update, found = self._epochs(work, group, tuple(weights.values()), asked)
+                deltas |= update.on(weights)
                 derived |= {f"derived-{i}-{epoch}": rows for epoch, rows in enumerate(found)}
         record = {
             "swaps": [[source.text, target.text] for source, target in asked],
@@ -137,11 +137,12 @@ def gram_of(weights: Sequence[Tensor], width: int) -> Tensor:
 def recalled(gram: Tensor, update: Update, names: Tensor, ridge: float) -> Tensor:
     """What the edited weights read as the original ones read ``names``, both (n, d).
 
-    The e' of least ``sum over weights |W'e' - We|^2 + ridge |e'|^2`` (the paper's section 3.3):
+    The paper's derived embedding, of least ``sum |W'e' - We|^2 + ridge |e'|^2`` over the weights:
     e' = (ridge I + sum W'^T W')^-1 (sum W'^T W) e. With W' = W B one Gram matrix of the original
     weights does for all of them: e' = (ridge I + B^T A B)^-1 B^T A e.
     """
     read = eye_like(gram) + update.dense()  # B
     cross = read.T @ gram  # (d, d)
-    solved = torch.linalg.solve(ridge * eye_like(gram) + cross @ read, cross @ names.double().T)
-    return solved.T
+    left = ridge * eye_like(gram) + cross @ read
+    found: Tensor = torch.linalg.solve(left, cross @ names.double().T).T
+    return found

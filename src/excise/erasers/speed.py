@@ -26,7 +26,7 @@ from excise.primitives.swaps import Retain, retained, swaps
 from excise.progress import stage
 from excise.rng import generator
 
-CENTROIDS = 3  # of the empty prompt's states but the first; section 4.3
+CENTROIDS = 3  # of the empty prompt's states but the first: Invariant Equality Constraints
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,9 +110,10 @@ class SPEED(Eraser):
                     weight = live[name].detach()[:, : group.width]
                     basis = prior.basis(weight, generator("speed", work.seed, name))
                     closed[name] = basis.shape[1]
-                    deltas[name] = constrained(
+                    update = constrained(
                         sources, targets, basis, fixed, ridge=self.ridge, slack=self.slack
-                    ).on(live[name])
+                    )
+                    deltas |= update.on({name: live[name]})
                     work.progress.advance()
         record = {
             "swaps": [[source.text, target.text] for source, target in asked],
@@ -144,7 +145,8 @@ class Prior:
         """
         n = len(self.sources)
         gram = self.sources @ self.sources.T / n
-        return torch.linalg.solve(gram + eye_like(gram), self.sources) / n
+        found: Tensor = torch.linalg.solve(gram + eye_like(gram), self.sources) / n
+        return found
 
     @cached_property
     def seen(self) -> Tensor:
@@ -154,12 +156,12 @@ class Prior:
     def basis(self, weight: Tensor, numbers: torch.Generator) -> Tensor:
         """What a weight (o, d) is to leave alone: an orthonormal basis (d, k).
 
-        Of the rows those stay that the unconstrained edit moves by more than their mean (section
-        4.1). Each is joined by copies c + z v, z ~ N(0, 1), along the weight's weakest direction v,
-        which are filtered in the same way (section 4.2; here against the mean over all copies, in
-        the code over those of a chunk of prompts). All of it lies in the span of the rows and v, so
-        the moment is of rank m + 1 however many copies there are. Where o < d, v is the last of o
-        right singular vectors, as in the code.
+        Influence-based Prior Filtering: of the rows those stay that the unconstrained edit moves by
+        more than their mean. Directed Prior Augmentation: each is joined by copies c + z v, with
+        z ~ N(0, 1), along the weight's weakest direction v, which are filtered in the same way
+        (here against the mean over all copies, in the code over those of a chunk of prompts). All
+        of it lies in the span of the rows and v, so the moment is of rank m + 1 however many copies
+        there are. Where o < d, v is the last of o right singular vectors, as in the code.
         """
         rows, seen = self.rows, self.seen
         if len(rows) == 0:

@@ -87,9 +87,8 @@ class UCE(Eraser):
                     preserve=self.preserve_scale,
                     ridge=self.ridge,
                 )
-                for weight in group.weights:
-                    deltas[weight] = update.on(live[weight])
-                    work.progress.advance()
+                deltas |= update.on({name: live[name] for name in group.weights})
+                work.progress.advance(len(group.weights))
         record = {
             "swaps": [[source.text, target.text] for source, target in asked],
             "kept": [mention.text for mention in kept],

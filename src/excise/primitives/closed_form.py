@@ -9,8 +9,10 @@ weights that read these embeddings, and its rank is that of the embeddings: a de
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 
+import scipy.linalg
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -71,19 +73,29 @@ class Update:
         """
         return Update.of(self.left, self.right - (self.right @ basis) @ basis.T)
 
-    def on(self, weight: Tensor) -> Encoded:
-        """The delta ``W T`` of a weight (o, i), on the CPU: factors, or dense if that is smaller.
+    def on(self, weights: Mapping[str, Tensor]) -> dict[str, Encoded]:
+        """The deltas ``W T`` of weights (o, i), on the CPU: factors, or dense if that is smaller.
 
         A weight that is wider than d reads in its first d columns.
         """
-        outer, inner = weight.shape
-        kind = torch.promote_types(weight.dtype, torch.float32)
-        read = weight.detach()[:, : self.width].to(kind)  # (o, d)
-        up = read @ self.left.to(read)  # (o, d) x (d, r) -> (o, r)
-        down = F.pad(self.right.to(read), (0, inner - self.width))  # (r, i)
-        if len(down) * (outer + inner) < outer * inner:
-            return LowRank(up.float().cpu(), down.float().cpu())
-        return Dense((up @ down).float().cpu())
+        found: dict[str, Encoded] = {}
+        ready: dict[Hashable, tuple[Tensor, Tensor]] = {}  # many weights are of one kind
+        for name, weight in weights.items():
+            outer, inner = weight.shape
+            read = weight.detach()[:, : self.width]  # (o, d)
+            read = read.to(torch.promote_types(weight.dtype, torch.float32))
+            kind = (read.dtype, read.device, inner)
+            if kind not in ready:
+                pad = F.pad(self.right.to(read), (0, inner - self.width))  # (r, i)
+                ready[kind] = self.left.T.to(read).contiguous(), pad
+            left, down = ready[kind]
+            # In this order the thin factor is contiguous, which matters to a thin product.
+            up = (left @ read.T).T.contiguous()  # (r, d) x (d, o) -> (o, r)
+            if len(down) * (outer + inner) < outer * inner:
+                found[name] = LowRank(up.float().cpu(), down.float().cpu())
+            else:
+                found[name] = Dense((up @ down).float().cpu())
+        return found
 
 
 def remap(
@@ -156,21 +168,17 @@ def constrained(
     n, d = c.shape
     if invariants is not None and slack == 0:
         basis = joined(basis, invariants)
-    left, probe, factor = (g - c).T / math.sqrt(n), c.T / math.sqrt(n), c.T / math.sqrt(n)
-    if n > d:  # the same sums in d terms instead of n
-        left, probe = left @ factor.T, eye_like(factor @ factor.T)
-        factor = torch.linalg.qr(factor.T).R.T
+    left, factor = (g - c).T / math.sqrt(n), c.T / math.sqrt(n)  # (d, n): T = left factor^T ...
+    if n > d:  # the same two products in d terms instead of n
+        q, upper = torch.linalg.qr(factor.T)
+        left, factor = left @ q, upper.T
     factor = factor - basis @ (basis.T @ factor)  # P c
     gram = ridge * eye_like(factor.T @ factor) + factor.T @ factor
-
-    def shrunk(x: Tensor) -> Tensor:
-        """G x, by Woodbury's identity."""
-        return (x - basis @ (basis.T @ x) - factor @ _solve(gram, factor.T @ x)) / ridge
-
-    right = shrunk(probe)  # (d, n)
+    right = _solve(gram, factor.T).T  # G c = P c (ridge I + (P c)^T P c)^-1
     if invariants is not None and slack > 0:
         k = invariants.double().T  # (d, k)
-        pulled = shrunk(k)
+        free = k - basis @ (basis.T @ k)
+        pulled = (free - right @ (factor.T @ free)) / ridge  # G K, by Woodbury's identity
         inner = k.T @ pulled
         right = right - pulled @ _solve(inner + slack * eye_like(inner), k.T @ right)
     return Update.of(left, right.T)
@@ -190,8 +198,8 @@ def dominant(rows: Tensor, threshold: float) -> Tensor:
     thin = len(x) < x.shape[1]
     values, vectors = torch.linalg.eigh(x @ x.T if thin else x.T @ x)  # ascending
     least = max(threshold, float(values[-1]) * TINY) if len(values) else threshold
-    found = vectors[:, values >= least].flip(1)
-    return torch.linalg.qr(x.T @ found).Q if thin else found
+    found: Tensor = vectors[:, values >= least].flip(1)
+    return torch.linalg.qr(x.T @ found)[0] if thin else found
 
 
 def joined(basis: Tensor, rows: Tensor) -> Tensor:
@@ -202,7 +210,7 @@ def joined(basis: Tensor, rows: Tensor) -> Tensor:
     rest = rest - basis @ (basis.T @ rest)  # twice is enough, Parlett 1998, section 6.9
     u, s, _ = torch.linalg.svd(rest, full_matrices=False)
     fresh = u[:, s > TINY * size]
-    fresh = torch.linalg.qr(fresh - basis @ (basis.T @ fresh)).Q
+    fresh = torch.linalg.qr(fresh - basis @ (basis.T @ fresh))[0]
     return torch.cat([basis.double(), fresh], dim=1)
 
 
@@ -210,9 +218,11 @@ def weakest(weight: Tensor) -> Tensor:
     """The right singular vector (d,) of the smallest of a weight's min(o, d) singular values."""
     w = weight.detach().double().cpu()
     wide = w.shape[0] < w.shape[1]
-    vectors = torch.linalg.eigh(w @ w.T if wide else w.T @ w).eigenvectors
-    found = w.T @ vectors[:, 0] if wide else vectors[:, 0]
-    return found / torch.linalg.vector_norm(found)
+    gram = (w @ w.T if wide else w.T @ w).numpy()
+    # LAPACK's evr finds one eigenvector for a third of what all of them cost.
+    vector = torch.from_numpy(scipy.linalg.eigh(gram, subset_by_index=[0, 0])[1][:, 0])
+    found: Tensor = w.T @ vector if wide else vector
+    return found / found.norm()
 
 
 def _solve(matrix: Tensor, rhs: Tensor) -> Tensor:
@@ -223,4 +233,5 @@ def _solve(matrix: Tensor, rhs: Tensor) -> Tensor:
             "expected a least-squares problem with one solution, got a singular one; give a "
             "regularisation above 0"
         )
-    return torch.cholesky_solve(rhs, factor)
+    found: Tensor = torch.cholesky_solve(rhs, factor)
+    return found
