@@ -92,6 +92,23 @@ def test_one_name_costs_rank_one_and_a_concept_that_is_its_own_guide_nothing(
     assert not UCE().run(model, Concept("cat", anchor="cat")).deltas
 
 
+def test_which_weights_change_by_family() -> None:
+    def changed(family: str, method: UCE) -> set[str]:
+        other = of_pipeline(tiny.FAMILIES[family](), family)
+        edit = method.run(other, Concept("cat", anchor="tree"))
+        kinds = {p.weight: p.kind for p in other.text_projections()}
+        assert set(edit.deltas) <= set(kinds)
+        return {kinds[name] for name in edit.deltas}
+
+    assert changed("sdxl", UCE()) == {"key", "value"}
+    assert changed("sdxl", UCE(kinds=("pooled",))) == {"pooled"}
+    assert changed("sd3", UCE()) == {"context"}
+    sd3 = of_pipeline(tiny.sd3(), "sd3")
+    assert changed("sd3", UCE.fitted(sd3)) == {"context", "pooled"}
+    with pytest.raises(Unsupported, match="set kinds"):
+        UCE(kinds=("key",)).run(sd3, CAT)
+
+
 def test_what_no_prompt_names_is_refused(model: TextToImage) -> None:
     with pytest.raises(Unsupported, match="uce: .* implicit"):
         UCE().run(model, Concept("mark", kind="implicit"))
