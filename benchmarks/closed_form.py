@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from excise.edit import Edit, Encoded, Recipe
 from excise.erasers.speed import Prior
 from excise.primitives.closed_form import constrained, remap
-from excise.primitives.moments import Moments
+from excise.primitives.moments import gathered
 from excise.rng import generator
 
 WIDTH = 768
@@ -83,23 +83,23 @@ def rows(n: int, of: str) -> Tensor:
 def states(n: int, of: str) -> Tensor:
     """Rows as long as CLIP's states, and as near to each other."""
     found = rows(1, "mean") + SPREAD * rows(n, of)
-    return LENGTH * found / found.norm(dim=1, keepdim=True)
+    return torch.nn.functional.normalize(found) * LENGTH
 
 
 def uce(model: Shapes, n: int) -> Deltas:
     """UCE's solve, and its factors."""
-    kept = Moments.of([states(KEPT, "kept")])
+    kept = gathered([states(KEPT, "kept")])
     update = remap(states(n, "source"), states(n, "target"), kept, ridge=0.5)
     return update.on(model.weights)
 
 
 def uce_least(n: int) -> Least:
-    """Moments, a factorisation, a solve, and a product a weight."""
+    """A Gram matrix of all states, its factorisation and a solve; a product a weight."""
     outer = 2 * sum(o * count for o, count in OUTER.items())
-    layers = 2 * sum(OUTER.values())
+    layers, rows = 2 * sum(OUTER.values()), KEPT + n
     return Least(
         single=2.0 * outer * WIDTH * n,
-        double=WIDTH**2 * (KEPT + n) + WIDTH**3 / 3 + 2.0 * WIDTH**2 * n,
+        double=rows**2 * WIDTH + rows**3 / 3 + 2.0 * rows**2 * n + 2.0 * rows * n * WIDTH,
         moved=4.0 * (outer * WIDTH + n * (outer + layers * WIDTH)),
     )
 

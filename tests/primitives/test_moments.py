@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from excise.errors import UserError
-from excise.primitives.moments import Moments
+from excise.primitives.moments import Moments, gathered
 from excise.rng import generator
 
 
@@ -44,3 +44,22 @@ def test_batches_are_read_one_at_a_time_and_never_written_to() -> None:
     assert Moments(torch.zeros(2, 2), 0).mean.tolist() == [[0.0, 0.0]] * 2
     with pytest.raises(UserError, match="at least one batch"):
         Moments.of([])
+
+
+@pytest.mark.parametrize("sizes", [(3, 2), (3, 3, 1), (7,), (9, 1, 5, 8, 2), (0, 4), (3, 4, 0)])
+def test_few_rows_stay_rows_and_many_become_moments(sizes: tuple[int, ...]) -> None:
+    width, total = 7, sum(sizes)
+    rows = torch.randn(total, width, generator=generator("g"), dtype=torch.float64)
+    found = gathered(rows.split(list(sizes)))
+    if total < width:
+        assert isinstance(found, torch.Tensor)
+        assert torch.equal(found, rows)
+    else:
+        assert isinstance(found, Moments)
+        assert found.count == total
+        assert torch.allclose(found.total, rows.T @ rows, rtol=1e-12)
+
+
+def test_no_batch_is_no_rows() -> None:
+    with pytest.raises(UserError, match="at least one batch"):
+        gathered([])

@@ -17,7 +17,7 @@ from excise.edit import Encoded
 from excise.erasers.base import Change, Eraser, Work
 from excise.errors import BadSetting
 from excise.primitives.closed_form import Update, remap
-from excise.primitives.moments import Moments, eye_like
+from excise.primitives.moments import Moments, eye_like, gathered
 from excise.primitives.readers import Reading, pairs, readings, states
 from excise.primitives.swaps import Retain, Swap, retained, swaps
 from excise.progress import stage
@@ -94,12 +94,12 @@ class RECE(Eraser):
     ) -> tuple[Update, list[Tensor]]:
         model = work.model
         kept = retained(model, work.concepts, self.retain)
-        moments = Moments.of(states(model, group, kept, "all")) if kept else None
+        fixed = gathered(states(model, group, kept, "all")) if kept else None
         sources, targets = pairs(model, group, asked, "padded_tail")
         total = remap(
             sources,
             targets,
-            moments,
+            fixed,
             erase=self.erase_scale,
             preserve=self.start_preserve_scale,
             ridge=self.start_ridge,
@@ -114,7 +114,7 @@ class RECE(Eraser):
             step = remap(
                 derived,
                 guides,
-                moments,
+                fixed,
                 erase=self.erase_scale,
                 preserve=self.preserve_scale,
                 ridge=self.ridge,

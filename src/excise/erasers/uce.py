@@ -13,7 +13,7 @@ from excise.edit import Encoded
 from excise.erasers.base import Change, Eraser, Work
 from excise.errors import BadSetting
 from excise.primitives.closed_form import remap
-from excise.primitives.moments import Moments
+from excise.primitives.moments import gathered
 from excise.primitives.readers import States, pairs, readings, states
 from excise.primitives.swaps import Retain, retained, swaps
 from excise.progress import stage
@@ -82,7 +82,7 @@ class UCE(Eraser):
                 update = remap(
                     sources,
                     targets,
-                    Moments.of(states(model, group, kept, every)) if kept else None,
+                    gathered(states(model, group, kept, every)) if kept else None,
                     erase=self.erase_scale,
                     preserve=self.preserve_scale,
                     ridge=self.ridge,

@@ -113,7 +113,7 @@ def remap(
     sources c, targets g (n, d) and kept k (m, d, or their moments). Its normal equations, with
     S = ridge I + erase sum c c^T + preserve sum k k^T, say T = erase sum (g - c) c^T S^-1.
 
-    Solved through the k = n + m rows if they are fewer than d, through S otherwise.
+    Solved through the k = n + m rows if they are given and fewer than d, through S otherwise.
 
     Raises:
         NumericalError: S is singular, which takes ``ridge`` 0.
@@ -125,8 +125,9 @@ def remap(
         rows = torch.cat([rows, math.sqrt(preserve) * kept.double()])
     if len(rows) < d and not isinstance(kept, Moments):
         # S^-1 X^T = X^T (ridge I + X X^T)^-1 for X = rows: a system of n + m unknowns.
-        gram = ridge * eye_like(rows @ rows.T) + rows @ rows.T
-        right = math.sqrt(erase) * _solve(gram, rows)[:n]  # (n, d)
+        gram = rows @ rows.T
+        gram = gram + ridge * eye_like(gram)
+        right = math.sqrt(erase) * _solve(gram, eye_like(gram)[:, :n]).T @ rows  # (n, k) x (k, d)
     else:
         second = rows.T @ rows
         if isinstance(kept, Moments):
@@ -222,7 +223,7 @@ def weakest(weight: Tensor) -> Tensor:
     # LAPACK's evr finds one eigenvector for a third of what all of them cost.
     vector = torch.from_numpy(scipy.linalg.eigh(gram, subset_by_index=[0, 0])[1][:, 0])
     found: Tensor = w.T @ vector if wide else vector
-    return found / found.norm()
+    return found.div(found.norm())
 
 
 def _solve(matrix: Tensor, rhs: Tensor) -> Tensor:

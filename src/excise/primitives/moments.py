@@ -51,6 +51,28 @@ class Moments:
         return Moments(self.total + other.total, self.count + other.count)
 
 
+def gathered(batches: Iterable[Tensor]) -> Tensor | Moments:
+    """Rows that come in batches (n, d), all in one while they are fewer than d; else their moments.
+
+    Either way in memory of O(d^2); few rows make a smaller problem than their moments do.
+
+    Raises:
+        UserError: no batch.
+    """
+    rows: list[Tensor] = []
+    summed: Moments | None = None
+    for batch in batches:
+        rows.append(batch.detach().double())
+        if summed is not None or sum(map(len, rows)) >= batch.shape[1]:
+            part = Moments.of(rows)
+            summed, rows = part if summed is None else summed + part, []
+    if summed is not None:
+        return summed
+    if not rows:
+        raise UserError("expected at least one batch of rows, got none")
+    return torch.cat(rows)
+
+
 def eye_like(moment: Tensor) -> Tensor:
     """The identity of a square moment's size."""
     return torch.eye(len(moment), dtype=moment.dtype, device=moment.device)
