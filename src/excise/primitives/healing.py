@@ -81,7 +81,7 @@ def kept_lesson(
     leaves out the pictures in which it sees one of the concepts: a model also draws what it was
     not asked for, a watermark above all.
     """
-    texts = _texts(model, concepts, walks, seed)
+    texts = kept_texts(model, concepts, walks, seed)
     request = Request(prompts=texts, seeds=tuple(seed_of("healing", seed, i) for i in range(walks)))
     with stage(progress or SILENT, "what has to stay"):
         points, samples = walked(model, request, keep, seed=seed, progress=progress)
@@ -97,9 +97,10 @@ def kept_lesson(
     return Lesson(points=points, conditions=conditions, target=target)
 
 
-def _texts(
+def kept_texts(
     model: TextToImage, concepts: Sequence[Concept], n: int, seed: int
 ) -> tuple[Prompt, ...]:
+    """``n`` prompts of what has to stay: each class as often, near ones twice, two in a sixth."""
     rows = prompts.kept_concepts(model, concepts)
     near = prompts.neighbours(model, concepts, rows)
     turns = [*rows, *(row for row in rows if row.name in near)]

@@ -92,6 +92,41 @@ def picture_errors(
     return errors
 
 
+def relabelled(
+    model: TextToImage,
+    latents: Tensor,
+    caption: Caption,
+    other: Caption | None,
+    *,
+    batch: int,
+) -> Loss:
+    """How far (batch,) noised pictures under a caption are from the same under another caption.
+
+    ``||p(x_t, c) - stopgrad p(x_t, c')||^2`` in the native prediction, of one network, the one in
+    training, on both sides: the model-based objective of Kumari et al. 2023 (arXiv:2303.13516,
+    section 3), and the forgetting term of Fan et al. 2023 (arXiv:2310.12508, section 4).
+
+    other: None takes the pictures themselves, the noise-based objective: a plain denoising loss.
+    """
+
+    def errors(draw: Draw) -> Tensor:
+        numbers = draw.generator
+        rows = draw.rows(len(latents), batch)
+        x0 = latents[rows].to(model.device)  # (batch, c, h, w)
+        eps = torch.randn(x0.shape, generator=numbers).to(model.device)
+        u = draw_levels(model, batch, numbers)
+        x = model.noise(x0, eps, u)
+        with torch.no_grad():
+            target = (
+                model.target(x0, eps, u)
+                if other is None
+                else model.predict(x, u, other(rows, numbers))
+            )
+        return distill_loss(model, x, u, caption(rows, numbers), target)
+
+    return errors
+
+
 def one_caption(condition: Condition) -> Caption:
     """The same caption, a condition of one row, for every picture."""
     fixed = condition.detach()
