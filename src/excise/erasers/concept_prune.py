@@ -66,16 +66,19 @@ class ConceptPrune(Eraser):
 
     def change(self, work: Work) -> Change:
         """Draw, score, prune."""
-        masks = [
-            work.kept(f"concept-prune-{i}", lambda c=c: (self.mask(work, c), None)).tensors
-            for i, c in enumerate(work.concepts)
-        ]
+        masks = [self._kept(work, i) for i in range(len(work.concepts))]
         union = joined(masks)
         record = {
             "pruned": {name: held({name: mask}) for name, mask in union.items()},
             "each": [held(mask) for mask in masks],
         }
         return Change(deltas=pruned(work.model, union), record=record)
+
+    def _kept(self, work: Work, i: int) -> Mapping[str, Tensor]:
+        def find() -> tuple[Mapping[str, Tensor], None]:
+            return self.mask(work, work.concepts[i]), None
+
+        return work.kept(f"concept-prune-{i}", find).tensors
 
     def mask(self, work: Work, concept: Concept) -> dict[str, Tensor]:
         """The skilled weights of a concept, by canonical name."""

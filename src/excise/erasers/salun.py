@@ -82,7 +82,7 @@ class SalUn(Eraser):
         prompts = [p for s in sets for p in s.prompts]
         captions = model.encode(prompts).detach()
         others = [p for i, s in enumerate(sets) for p in _relabelled(work, i, s.prompts)]
-        mask = work.kept("salun-mask", lambda: (self._mask(work, latents, captions), None)).tensors
+        mask = work.kept("salun-mask", lambda: (self.mask(work, latents, captions), None)).tensors
         texts = kept_texts(model, work.concepts, self.retained, work.seed)
         kept = work.kept("salun-retained", lambda: ({"x": _pictures(work, texts)}, None))
         forget = relabelled(
@@ -116,7 +116,8 @@ class SalUn(Eraser):
         }
         return Change(deltas=tuned.encoded, record={**tuned.record(), **record})
 
-    def _mask(self, work: Work, latents: Tensor, captions: Condition) -> dict[str, Tensor]:
+    def mask(self, work: Work, latents: Tensor, captions: Condition) -> dict[str, Tensor]:
+        """The weights that may move. captions: a row a picture."""
         bank = Bank.of(latents, len(latents), seed=seed_of("salun", work.seed))
         losses = forget_losses(work.model, latents, captions, bank, self.mask_guidance)
         sums = gradient_sums(
