@@ -14,10 +14,11 @@ from torch import Tensor
 
 from excise.erasers.base import Change, Eraser, Work
 from excise.errors import BadSetting
+from excise.primitives.anchors import counterparts, stand_in
 from excise.primitives.data import drawn, spread
 from excise.primitives.finetune import Optimiser, Term, finetune
 from excise.primitives.losses import mean, own_captions, relabelled
-from excise.primitives.prompts import counterparts, spanning, stand_in
+from excise.primitives.prompts import spanning
 from excise.progress import stage
 from excise.rng import seed_of
 from excise.types import Call, Hook, Prompt, Request, TextToImage

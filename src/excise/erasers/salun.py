@@ -15,12 +15,13 @@ from torch import Tensor
 
 from excise.erasers.base import Change, Eraser, Work
 from excise.errors import BadSetting
+from excise.primitives.anchors import counterparts, stand_in
 from excise.primitives.data import drawn, empty
 from excise.primitives.denoising import Bank
 from excise.primitives.finetune import Optimiser, Term, finetune
 from excise.primitives.healing import kept_texts
 from excise.primitives.losses import mean, own_captions, picture_errors, relabelled
-from excise.primitives.prompts import counterparts, spanning, stand_in
+from excise.primitives.prompts import spanning
 from excise.primitives.saliency import RowLosses, gradient_sums, held, top_share
 from excise.progress import stage
 from excise.rng import seed_of

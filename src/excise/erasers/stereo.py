@@ -27,6 +27,19 @@ from excise.types import Concept
 Deltas = Mapping[str, Tensor]
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Searched:
+    """What the first stage comes to.
+
+    found: by round, and by concept, soft tokens. deltas: of the model on which the last of them
+    were found. curves: of the erasing, by round.
+    """
+
+    found: Found
+    deltas: Deltas
+    curves: list[Any]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Stereo(Eraser):
     """Search thoroughly enough, then robustly erase once.
@@ -95,20 +108,20 @@ class Stereo(Eraser):
 
     def change(self, work: Work) -> Change:
         """Search, then erase."""
-        found, curves = self.search(work)
-        tuned = self.erased(work, found)
+        searched = self.search(work)
+        tuned = self.erased(work, searched.found)
         values = {
             f"found/{number}/{concept.name}/{encoder}": value
-            for number, row in enumerate(found)
+            for number, row in enumerate(searched.found)
             for concept, one in zip(work.concepts, row, strict=True)
             for encoder, value in one.values.items()
         }
-        losses = [[[float(x) for x in one.loss] for one in row] for row in found]
-        record = {**tuned.record(), "search": curves, "losses": losses}
+        losses = [[[float(x) for x in one.loss] for one in row] for row in searched.found]
+        record = {**tuned.record(), "search": searched.curves, "losses": losses}
         return Change(deltas=tuned.encoded, record=record, tensors=values)
 
-    def search(self, work: Work) -> tuple[Found, list[Any]]:
-        """The first stage: what was found, and how the erasing of each round went."""
+    def search(self, work: Work) -> Searched:
+        """The first stage."""
         latents = [made.latents for made in work.pictures(self.pictures, "find")]
         deltas: Deltas = {}
         found: list[tuple[Inversion, ...]] = []
@@ -140,7 +153,7 @@ class Stereo(Eraser):
                         for concept, rows in zip(work.concepts, latents, strict=True)
                     )
                 )
-        return tuple(found), curves
+        return Searched(found=tuple(found), deltas=deltas, curves=curves)
 
     def erased(self, work: Work, found: Found) -> Tuned:
         """The second stage: the original model, trained once."""

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import torch
 
 from excise.erasers.base import Work
+from excise.primitives.anchors import counterparts
 from excise.primitives.data import empty, spread
 from excise.primitives.healing import Lesson, kept_texts
 from excise.primitives.inversion import Inversion
 from excise.primitives.points import Points, answers, on_the_way
-from excise.primitives.prompts import counterparts, spanning
+from excise.primitives.prompts import spanning
 from excise.progress import stage
 from excise.rng import generator, seed_of
 from excise.types import Concept, Prompt, Request
