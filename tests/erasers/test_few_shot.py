@@ -46,6 +46,7 @@ def test_the_concepts_pictures_are_explained_worse_under_its_prompts(two: World)
             losses.append({prompt: loss(two, "cat", prompt) for prompt in before})
     for prompt, value in before.items():
         assert value < losses[0][prompt] < losses[1][prompt]
+        assert losses[1][prompt] > 1.15 * value  # descending as far moves it by 4 %
     assert loss(two, "cat", "a cat") == before["a cat"]
 
 

@@ -61,11 +61,12 @@ class Stereo(Eraser):
     works out to eta = 0, plain erasing to p(null), which is the default here. Its scale of 1 in the
     last stage works out to weights of +1 and -3; here both are what they say.
 
-    selector: which weights are trained; the authors take all but cross-attention for objects and
-        nudity, and ``("cross_attention",)`` for styles.
-    rounds: of the search. inputs: tokens a round and concept. pictures: that they are found by, of
-        each concept. inversion_steps, inversion_samples, inversion_lr: of `Inverter`; the authors'
-        rate of 5e-3 is about 0.35 of the unit that it has there.
+    selector: which weights are trained; the authors' script offers all but cross-attention, which
+        they take for nudity, and ``("cross_attention",)``.
+    rounds: of the search. inputs: found in each, for each concept. tokens: soft tokens an input.
+    pictures: that they are found by, of each concept.
+    inversion_steps, inversion_samples, inversion_lr: of `Inverter`; the authors' rate of 5e-3 is
+        about 0.35 in its unit. It keeps the norms of tokens within the vocabulary's; they do not.
     eta, search_lr: of the erasing inside the search. anchor_scale, erase_scale, lr: of the last
         stage. steps, batch: of each fine-tune.
     trajectories, sampling_steps, guidance: of the walks for each fine-tune.
@@ -86,6 +87,7 @@ class Stereo(Eraser):
     selector: tuple[str, ...] = ("not_cross_attention",)
     rounds: int = 4
     inputs: int = 1
+    tokens: int = 1
     pictures: int = 500
     inversion_steps: int = 3000
     inversion_samples: int = 1
@@ -102,7 +104,9 @@ class Stereo(Eraser):
     guidance: float = 3.0
 
     def __post_init__(self) -> None:
-        self._positive("rounds", "inputs", "pictures", "inversion_steps", "inversion_samples")
+        self._positive(
+            "rounds", "inputs", "tokens", "pictures", "inversion_steps", "inversion_samples"
+        )
         self._positive("inversion_lr", "search_lr", "lr", "steps", "batch", "erase_scale")
         self._positive("trajectories", "sampling_steps")
 
@@ -171,6 +175,7 @@ class Stereo(Eraser):
 
     def _inverted(self, work: Work, concept: Concept, latents: Tensor, number: int) -> Inversion:
         search = Inverter(
+            tokens=self.tokens,
             steps=self.inversion_steps,
             samples=self.inversion_samples,
             lr=self.inversion_lr,

@@ -104,7 +104,11 @@ def _own(method: Stereo, work: Work, concept: Concept) -> tuple[Prompt, ...]:
 
 
 def _anchors(work: Work, n: int) -> tuple[Prompt, ...]:
-    """Prompts that have to survive: about the concepts' anchors, or all that the model knows."""
+    """Prompts that have to survive: about the concepts' anchors, or all that the model knows.
+
+    The authors had a language model write theirs; those that they published, for nudity, are scenes
+    that name it, of which the composition then leaves the scene.
+    """
     named = [
         tuple(counterparts(spanning(work.model, c), c.anchor).values())
         for c in work.concepts
