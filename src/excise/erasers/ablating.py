@@ -17,7 +17,7 @@ from excise.errors import BadSetting
 from excise.primitives.anchors import counterparts, stand_in
 from excise.primitives.data import drawn, spread
 from excise.primitives.finetune import Optimiser, Term, finetune
-from excise.primitives.losses import mean, own_captions, relabelled
+from excise.primitives.losses import mean, prompt_captions, relabelled
 from excise.primitives.prompts import spanning
 from excise.progress import stage
 from excise.rng import seed_of
@@ -79,7 +79,7 @@ class Ablating(Eraser):
         targets, anchors = self._pairs(work)
         kept = work.kept("ablating-pictures", lambda: ({"x": _pictures(work, anchors)}, None))
         latents = kept.tensors["x"]
-        concept, anchor = (own_captions(model.encode(texts)) for texts in (targets, anchors))
+        concept, anchor = (prompt_captions(model, texts) for texts in (targets, anchors))
         other = anchor if self.variant == "model" else None
         terms = {"erase": Term(loss=mean(self._errors(model, latents, concept, other)))}
         if self.prior:

@@ -7,7 +7,7 @@ Unlearning" (arXiv:2405.07288).
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -18,7 +18,7 @@ from excise.erasers.base import Change, Eraser, Work
 from excise.errors import Unsupported
 from excise.primitives.finetune import Loss, Optimiser, Term, finetune
 from excise.primitives.losses import mean, picture_errors
-from excise.types import Condition, TextToImage
+from excise.types import Condition, Prompt, TextToImage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +53,8 @@ class FewShot(Eraser):
         """Draw, ascend."""
         selector = layers(work.model)
         sets = work.pictures(self.pictures, "tau")
-        errors = self._errors(work.model, torch.cat([s.latents for s in sets]), work)
+        prompts = [prompt for s in sets for prompt in s.prompts]
+        errors = self._errors(work.model, torch.cat([s.latents for s in sets]), prompts)
         tuned = finetune(
             work.model,
             selector,
@@ -67,9 +68,7 @@ class FewShot(Eraser):
         record = {"pictures": [s.record() for s in sets]}
         return Change(deltas=tuned.encoded, record={**tuned.record(), **record})
 
-    def _errors(self, model: TextToImage, latents: Tensor, work: Work) -> Loss:
-        prompts = [p for s in work.pictures(self.pictures, "tau") for p in s.prompts]
-
+    def _errors(self, model: TextToImage, latents: Tensor, prompts: Sequence[Prompt]) -> Loss:
         def caption(rows: Tensor, numbers: torch.Generator) -> Condition:
             # Encoded afresh at each step, since it is the encoder that is trained.
             return model.encode([prompts[int(row)] for row in rows])

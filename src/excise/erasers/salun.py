@@ -20,12 +20,12 @@ from excise.primitives.data import drawn, empty
 from excise.primitives.denoising import Bank
 from excise.primitives.finetune import Optimiser, Term, finetune
 from excise.primitives.healing import kept_texts
-from excise.primitives.losses import mean, own_captions, picture_errors, relabelled
+from excise.primitives.losses import Caption, mean, picture_errors, prompt_captions, relabelled
 from excise.primitives.prompts import spanning
 from excise.primitives.saliency import RowLosses, gradient_sums, held, top_share
 from excise.progress import stage
-from excise.rng import seed_of
-from excise.types import Condition, Prompt, Request, TextToImage
+from excise.rng import generator, seed_of
+from excise.types import Prompt, Request, TextToImage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +81,7 @@ class SalUn(Eraser):
         sets = work.pictures(self.pictures, "tau")
         latents = torch.cat([s.latents for s in sets])
         prompts = [p for s in sets for p in s.prompts]
-        captions = model.encode(prompts).detach()
+        captions = prompt_captions(model, prompts)
         others = [p for i, s in enumerate(sets) for p in _relabelled(work, i, s.prompts)]
         mask = work.kept("salun-mask", lambda: (self.mask(work, latents, captions), None)).tensors
         texts = kept_texts(model, work.concepts, self.retained, work.seed)
@@ -89,12 +89,12 @@ class SalUn(Eraser):
         forget = relabelled(
             model,
             latents,
-            own_captions(captions),
-            own_captions(model.encode(others)),
+            captions,
+            prompt_captions(model, others),
             batch=self.batch,
         )
         retain = picture_errors(
-            model, kept.tensors["x"], own_captions(model.encode(texts)), batch=self.batch
+            model, kept.tensors["x"], prompt_captions(model, texts), batch=self.batch
         )
         tuned = finetune(
             model,
@@ -117,8 +117,8 @@ class SalUn(Eraser):
         }
         return Change(deltas=tuned.encoded, record={**tuned.record(), **record})
 
-    def mask(self, work: Work, latents: Tensor, captions: Condition) -> dict[str, Tensor]:
-        """The weights that may move. captions: a row a picture."""
+    def mask(self, work: Work, latents: Tensor, captions: Caption) -> dict[str, Tensor]:
+        """The weights that may move."""
         bank = Bank.of(latents, len(latents), seed=seed_of("salun", work.seed))
         losses = forget_losses(work.model, latents, captions, bank, self.mask_guidance)
         sums = gradient_sums(
@@ -133,12 +133,9 @@ class SalUn(Eraser):
 
 
 def forget_losses(
-    model: TextToImage, latents: Tensor, captions: Condition, bank: Bank, guidance: float
+    model: TextToImage, latents: Tensor, captions: Caption, bank: Bank, guidance: float
 ) -> RowLosses:
-    """The denoising loss of the guided prediction at entries of a bank.
-
-    captions: a row a picture.
-    """
+    """The denoising loss of the guided prediction at entries of a bank."""
     null = empty(model).detach()
 
     def losses(rows: Tensor) -> Tensor:
@@ -146,7 +143,7 @@ def forget_losses(
         x0 = latents[entry.picture].to(model.device)
         eps, u = entry.eps.to(x0), entry.u.to(x0)
         x = model.noise(x0, eps, u)
-        given = model.predict(x, u, captions[entry.picture])
+        given = model.predict(x, u, captions(entry.picture, generator("salun")))
         without = model.predict(x, u, null.expand(len(rows)))
         guided = without + guidance * (given - without)
         return (guided - model.target(x0, eps, u)).float().square().mean(dim=(1, 2, 3))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -10,7 +10,7 @@ from torch import Tensor
 from excise.errors import BadSetting
 from excise.primitives.denoising import Weighting, level_weights, losses
 from excise.primitives.finetune import Draw, Loss
-from excise.types import Condition, TextToImage
+from excise.types import Condition, Prompt, TextToImage
 
 Caption = Callable[[Tensor, torch.Generator], Condition]
 """The captions of pictures: rows (n,) of the set of pictures, and numbers to draw, to n rows."""
@@ -137,6 +137,14 @@ def own_captions(conditions: Condition) -> Caption:
     """Each picture's own caption, one row a picture."""
     fixed = conditions.detach()
     return lambda rows, numbers: fixed[rows]
+
+
+def prompt_captions(model: TextToImage, prompts: Sequence[Prompt]) -> Caption:
+    """Each picture's own prompt, one a picture; equal prompts are encoded and kept once."""
+    places = {prompt: i for i, prompt in enumerate(dict.fromkeys(prompts))}
+    fixed = model.encode(tuple(places)).detach()
+    place = torch.tensor([places[prompt] for prompt in prompts])
+    return lambda rows, numbers: fixed[place[rows]]
 
 
 def mean(errors: Loss, *, sign: float = 1.0, ceiling: float | None = None) -> Loss:
