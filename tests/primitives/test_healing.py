@@ -47,7 +47,7 @@ def many() -> object:
 def test_every_class_comes_as_often_and_neighbours_twice(many: object) -> None:
     from excise.primitives import healing
 
-    asked, texts = healing._texts(many, (two.CAT,), 240, 0)  # type: ignore[arg-type]
+    asked, texts = healing._asked(many, (two.CAT,), 240, 0)  # type: ignore[arg-type]
     names = {"dog", *(row.name for row in THINGS)}
     single = [set(text.text.split()) for i, text in enumerate(texts) if i % 6 != 5]
     found = [names & {word.removesuffix("let") for word in words} for words in single]

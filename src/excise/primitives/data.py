@@ -13,7 +13,7 @@ from excise.errors import BadConcept, BadSetting
 from excise.primitives.prompts import spanning
 from excise.progress import SILENT, Progress, stage
 from excise.rng import generator, seed_of
-from excise.types import Concept, Condition, Prompt, Request, TextToImage, digest
+from excise.types import Concept, Condition, Prompt, Request, Samples, TextToImage, digest
 
 Split = Literal["tau", "find", "choose", "attack", "test"]
 SHARES: Mapping[Split, float] = {
@@ -122,14 +122,11 @@ def concept_pictures(
     seeds = tuple(seed_of("pictures", seed, concept.name, split, i) for i in range(n))
     request = Request(prompts=texts, seeds=seeds, steps=steps, guidance=guidance)
     with stage(progress or SILENT, f"draw pictures of {concept.name}"):
-        samples = model.generate(request)
-    latents = samples.latents
-    if latents is None:
-        latents = model.encode_pictures(samples.pictures)
+        latents, samples = drawn(model, request)
     return Pictures(
         concept=concept.name,
         split=split,
-        latents=latents.float().cpu(),
+        latents=latents,
         prompts=texts,
         hashes=tuple(digest(picture) for picture in samples.uint8().cpu()),
         seeds=seeds,
@@ -166,6 +163,15 @@ def attack_latents(
     return concept_pictures(
         source, concept, n, split="attack", seed=seed, progress=progress
     ).latents
+
+
+def drawn(model: TextToImage, request: Request) -> tuple[Tensor, Samples]:
+    """The pictures of a request, and their latents (n, c, h, w), float32, on the CPU."""
+    samples = model.generate(request)
+    latents = samples.latents
+    if latents is None:
+        latents = model.encode_pictures(samples.pictures)
+    return latents.float().cpu(), samples
 
 
 def spread(

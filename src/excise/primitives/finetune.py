@@ -21,6 +21,7 @@ from excise.errors import BadSetting, NumericalError, unknown
 from excise.primitives.kernels import for_gradients
 from excise.primitives.parametrise import Full, Parametrisation
 from excise.primitives.stepper import Optimiser, Stepper
+from excise.primitives.surgery import protected, taken
 from excise.progress import SILENT, Progress, stage
 from excise.rng import generator, seed_of
 from excise.store import Artefact, Stage
@@ -115,6 +116,7 @@ def finetune(
     seed: int = 0,
     parametrisation: Parametrisation | None = None,
     mask: Mapping[str, Tensor] | None = None,
+    protect: str | None = None,
     accumulate: int = 1,
     progress: Progress | None = None,
     stage: Stage | None = None,
@@ -123,6 +125,8 @@ def finetune(
 
     parametrisation: `Full` unless given. mask: by name of a weight, factors on its gradient, such
         as a saliency's zeros and ones; with it, and `Full`, what is not named stays.
+    protect: the term whose gradient the others may not oppose; where they do, their part against it
+        is taken out of them (`surgery`). Costs a second gradient's memory.
     accumulate: draws a step, for batches that do not fit the memory at once.
     stage: where to go on from, and to keep the result; its key must hold all that the terms depend
         on.
@@ -136,6 +140,8 @@ def finetune(
         raise BadSetting(f"expected steps and accumulate >= 1, got {steps} and {accumulate}")
     if not terms:
         raise BadSetting("expected at least one term to minimise, got none")
+    if protect is not None and protect not in terms:
+        raise unknown("term", protect, terms)
     if stage is not None and (done := stage.load()) is not None:
         return Tuned.of(done)
     with torch.enable_grad(), model.trainable(selector) as live, for_gradients(model):
@@ -149,7 +155,7 @@ def finetune(
         half = any(weight.dtype == torch.float16 for weight in live.values())
         run = Stepper(variables, optimiser, steps, HALF_SCALE if half else 1.0)
         run.restore(stage.resume() if stage is not None else None)
-        _train(run, live, terms, seed, mask or {}, accumulate, progress or SILENT, stage)
+        _train(run, live, terms, seed, mask or {}, protect, accumulate, progress or SILENT, stage)
         tuned = Tuned(
             encoded=variables.deltas(run.averages or variables.values),
             curves={name: tuple(run.curves[name]) for name in terms},
@@ -166,6 +172,7 @@ def _train(
     terms: Mapping[str, Term],
     seed: int,
     mask: Mapping[str, Tensor],
+    protect: str | None,
     accumulate: int,
     progress: Progress,
     kept: Stage | None,
@@ -175,7 +182,7 @@ def _train(
     with stage(progress, "fine-tune", run.steps):
         progress.advance(run.step)
         while run.step < run.steps:
-            losses = _gradients(run, terms, seed, accumulate)
+            losses = _gradients(run, live, terms, seed, protect, accumulate)
             for name, factor in masks.items():
                 if (gradient := live[name].grad) is not None:
                     gradient.mul_(factor)
@@ -194,11 +201,20 @@ def _train(
 
 
 def _gradients(
-    run: Stepper, terms: Mapping[str, Term], seed: int, accumulate: int
+    run: Stepper,
+    live: Mapping[str, Tensor],
+    terms: Mapping[str, Term],
+    seed: int,
+    protect: str | None,
+    accumulate: int,
 ) -> dict[str, float]:
     """Add up the gradients in the live weights, term by term, so that one graph lives at a time."""
     losses = dict.fromkeys(terms, 0.0)
-    for name, term in terms.items():
+    others: dict[str, Tensor] = {}
+    for name in sorted(terms, key=lambda name: name == protect):  # that one last
+        term = terms[name]
+        if name == protect:
+            others = taken(live)
         for part in range(accumulate):
             draw = Draw(seed=seed, term=name, step=run.step * accumulate + part)
             loss = term.loss(draw)
@@ -207,6 +223,8 @@ def _gradients(
                 raise _diverged(f"the loss {name!r}", losses[name], run)
             factor = term.weight * run.scale / accumulate
             (factor * loss).backward()  # type: ignore[no-untyped-call]
+    if others:
+        protected(live, others)
     return losses
 
 

@@ -82,7 +82,7 @@ def kept_lesson(
     leaves out the pictures in which it sees one of the concepts: a model also draws what it was
     not asked for, a watermark above all.
     """
-    asked, drawn = _texts(model, concepts, walks, seed)
+    asked, drawn = _asked(model, concepts, walks, seed)
     request = Request(prompts=drawn, seeds=tuple(seed_of("healing", seed, i) for i in range(walks)))
     with stage(progress or SILENT, "what has to stay"):
         points, samples = walked(model, request, keep, seed=seed, progress=progress)
@@ -99,10 +99,10 @@ def kept_lesson(
     return Lesson(points=points, conditions=conditions, target=target)
 
 
-def _texts(
+def kept_texts(
     model: TextToImage, concepts: Sequence[Concept], n: int, seed: int
-) -> tuple[tuple[Prompt, ...], tuple[Prompt, ...]]:
-    """What is asked for, and what is to be drawn; the same but where a concept is asked for."""
+) -> tuple[Prompt, ...]:
+    """``n`` prompts of what has to stay: each class as often, near ones twice, two in a sixth."""
     rows = prompts.kept_concepts(model, concepts)
     near = prompts.neighbours(model, concepts, rows)
     turns = [*rows, *(row for row in rows if row.name in near)]
@@ -111,23 +111,32 @@ def _texts(
     order: list[int] = []
     while len(order) < n:
         order += torch.randperm(len(turns), generator=numbers).tolist()
-    asked, drawn = [], []
+    found = []
     for i in range(n):
-        row = turns[order[i]]
         if i % 6 == 5 and len(things) > 1:
-            row = things[_any(len(things), numbers)]
-            others = [other for other in things if other is not row]
-            texts = tuple(pair.prompt for pair in prompts.pairs(model, row, others))
+            one = things[_any(len(things), numbers)]
+            others = [row for row in things if row is not one]
+            texts = tuple(pair.prompt for pair in prompts.pairs(model, one, others))
         else:
-            texts = prompts.naming(model, row, gone=concepts)
-        drawn.append(texts[_any(len(texts), numbers)])
-        asked.append(drawn[-1])
-        if i % 6 == 2 and things:
-            gone = concepts[_any(len(concepts), numbers)]
-            named = replace(gone, name=gone.names[_any(len(gone.names), numbers)])
-            pair = prompts.pairs(model, named, things)[_any(len(things), numbers)]
-            texts = prompts.naming(model, pair.other, gone=concepts)
-            drawn[-1], asked[-1] = texts[_any(len(texts), numbers)], pair.prompt
+            texts = prompts.naming(model, turns[order[i]], gone=concepts)
+        found.append(texts[_any(len(texts), numbers)])
+    return tuple(found)
+
+
+def _asked(
+    model: TextToImage, concepts: Sequence[Concept], n: int, seed: int
+) -> tuple[tuple[Prompt, ...], tuple[Prompt, ...]]:
+    """What is asked for, and what is to be drawn; the same but where a concept is asked for."""
+    drawn = list(kept_texts(model, concepts, n, seed))
+    asked = list(drawn)
+    things = [row for row in prompts.kept_concepts(model, concepts) if row.kind == "object"]
+    numbers = generator("beside", seed)
+    for i in range(2, n if things else 0, 6):
+        gone = concepts[_any(len(concepts), numbers)]
+        named = replace(gone, name=gone.names[_any(len(gone.names), numbers)])
+        pair = prompts.pairs(model, named, things)[_any(len(things), numbers)]
+        texts = prompts.naming(model, pair.other, gone=concepts)
+        asked[i], drawn[i] = pair.prompt, texts[_any(len(texts), numbers)]
     return tuple(asked), tuple(drawn)
 
 

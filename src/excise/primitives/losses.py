@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -10,7 +10,7 @@ from torch import Tensor
 from excise.errors import BadSetting
 from excise.primitives.denoising import Weighting, level_weights, losses
 from excise.primitives.finetune import Draw, Loss
-from excise.types import Condition, TextToImage
+from excise.types import Condition, Prompt, TextToImage
 
 Caption = Callable[[Tensor, torch.Generator], Condition]
 """The captions of pictures: rows (n,) of the set of pictures, and numbers to draw, to n rows."""
@@ -92,6 +92,41 @@ def picture_errors(
     return errors
 
 
+def relabelled(
+    model: TextToImage,
+    latents: Tensor,
+    caption: Caption,
+    other: Caption | None,
+    *,
+    batch: int,
+) -> Loss:
+    """How far (batch,) noised pictures under a caption are from the same under another caption.
+
+    ``||p(x_t, c) - stopgrad p(x_t, c')||^2`` in the native prediction, of one network, the one in
+    training, on both sides: the model-based objective of Kumari et al. 2023 (arXiv:2303.13516,
+    section 3), and the forgetting term of Fan et al. 2023 (arXiv:2310.12508, section 4).
+
+    other: None takes the pictures themselves, the noise-based objective: a plain denoising loss.
+    """
+
+    def errors(draw: Draw) -> Tensor:
+        numbers = draw.generator
+        rows = draw.rows(len(latents), batch)
+        x0 = latents[rows].to(model.device)  # (batch, c, h, w)
+        eps = torch.randn(x0.shape, generator=numbers).to(model.device)
+        u = draw_levels(model, batch, numbers)
+        x = model.noise(x0, eps, u)
+        with torch.no_grad():
+            target = (
+                model.target(x0, eps, u)
+                if other is None
+                else model.predict(x, u, other(rows, numbers))
+            )
+        return distill_loss(model, x, u, caption(rows, numbers), target)
+
+    return errors
+
+
 def one_caption(condition: Condition) -> Caption:
     """The same caption, a condition of one row, for every picture."""
     fixed = condition.detach()
@@ -102,6 +137,14 @@ def own_captions(conditions: Condition) -> Caption:
     """Each picture's own caption, one row a picture."""
     fixed = conditions.detach()
     return lambda rows, numbers: fixed[rows]
+
+
+def prompt_captions(model: TextToImage, prompts: Sequence[Prompt]) -> Caption:
+    """Each picture's own prompt, one a picture; equal prompts are encoded and kept once."""
+    places = {prompt: i for i, prompt in enumerate(dict.fromkeys(prompts))}
+    fixed = model.encode(tuple(places)).detach()
+    place = torch.tensor([places[prompt] for prompt in prompts])
+    return lambda rows, numbers: fixed[place[rows]]
 
 
 def mean(errors: Loss, *, sign: float = 1.0, ceiling: float | None = None) -> Loss:
