@@ -131,10 +131,12 @@ def _asked(
     asked = list(drawn)
     things = [row for row in prompts.kept_concepts(model, concepts) if row.kind == "object"]
     numbers = generator("beside", seed)
+    turns: list[int] = []
     for i in range(2, n if things else 0, 6):
+        turns = turns or torch.randperm(len(things), generator=numbers).tolist()
         gone = concepts[_any(len(concepts), numbers)]
         named = replace(gone, name=gone.names[_any(len(gone.names), numbers)])
-        pair = prompts.pairs(model, named, things)[_any(len(things), numbers)]
+        pair = prompts.pairs(model, named, things)[turns.pop()]
         texts = prompts.naming(model, pair.other, gone=concepts)
         asked[i], drawn[i] = pair.prompt, texts[_any(len(texts), numbers)]
     return tuple(asked), tuple(drawn)
