@@ -92,7 +92,7 @@ def test_settings_by_model_and_budget_can_be_built(kind: type[Eraser]) -> None:
         assert changed <= {*kind.scaled, *kind.budgeted.get(budget, {})}
     sizes = [[getattr(build(kind, {}).at(b), n) for n in kind.scaled] for b in BUDGETS]
     assert sizes == sorted(sizes)
-    assert sizes[0] < sizes[-1]
+    assert sizes[0] < sizes[-1] or not kind.scaled  # some have nothing that a budget could change
 
 
 def test_the_model_is_as_it_was(method: Eraser, model: Any) -> None:
