@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -22,6 +21,7 @@ from excise.hooks.places import places
 from excise.hooks.safree import SAFREE
 from excise.hooks.sld import SLD
 from excise.models.load import of_pipeline
+from excise.primitives.inversion import Inverter
 from excise.rng import generator, noise
 from excise.types import Gradient, Hook, Prompt, Request, State, Step
 
@@ -46,7 +46,7 @@ def leace(model: Any) -> Hook:
 
 
 # One of each, strong enough to be seen on a random model.
-EXAMPLES: Mapping[str, Callable[[Any], Hook]] = {
+EXAMPLES: dict[str, Callable[[Any], Hook]] = {
     "adapter": adapter,
     "leace": leace,
     "negative_prompt": lambda model: NegativePrompt(text="a dog", place="prediction", strength=0.5),
@@ -62,6 +62,11 @@ def normal(name: str, *shape: int) -> Tensor:
 @pytest.fixture(scope="module", params=["sd1", "sdxl", "sd3"])
 def model(request: pytest.FixtureRequest) -> Any:
     return of_pipeline(tiny.FAMILIES[request.param](), request.param)
+
+
+@pytest.fixture(scope="module")
+def sd() -> Any:
+    return of_pipeline(tiny.stable_diffusion(), "sd1")
 
 
 @pytest.fixture(scope="module", params=["sd1", "sdxl", "sd3"])
@@ -232,13 +237,24 @@ def test_gradients_come_back_as_it_says(double: Any, name: str) -> None:
     assert all(grad.isfinite().all() and grad.abs().sum() > 0 for grad in grads)
 
 
+@pytest.mark.parametrize("space", ["token", "step_condition"])
+def test_an_attack_goes_through_it(sd: Any, name: str, space: Any) -> None:
+    latents = normal("latents", 2, *sd.latent_shape)
+    search = Inverter(space=space, steps=2, samples=1, bank=2, guidance=3.0)
+    with sd.hooked([EXAMPLES[name](sd)]):
+        start = search.run(sd, latents, restarts=2)
+        found = search.run(sd, latents, restarts=2, start=start)
+    assert found.losses.isfinite().all()
+    for key, value in found.values.items():
+        assert (value != start.values[key]).flatten(1).any(dim=1).all()
+
+
 def test_a_hook_that_calls_itself_differentiable_and_is_not_is_caught(double: Any) -> None:
     class Rounds(NegativePrompt):
         def prediction(self, *args: Any) -> tuple[Tensor, State]:
             out, state = super().prediction(*args)
             return out + (10 * out.detach()).sin(), state
 
-    EXAMPLES_OF = {"rounds": lambda model: Rounds(text="a dog", place="prediction")}
     with pytest.MonkeyPatch.context() as patch, pytest.raises(AssertionError, match="close"):
-        patch.setitem(EXAMPLES, "rounds", EXAMPLES_OF["rounds"])  # type: ignore[misc]
+        patch.setitem(EXAMPLES, "rounds", lambda model: Rounds(text="a dog", place="prediction"))
         test_finite_differences_agree_where_it_is_differentiable(double, "rounds")

@@ -30,7 +30,7 @@ EXAMPLES: tuple[Hook, ...] = (
         mean={"a/0/2": torch.ones(3)},
         left={"a/0/2": torch.ones(3, 1)},
         right={"a/0/2": torch.ones(1, 3)},
-    ),  # fmt: skip
+    ),
     Adapter(down={"unet.a": torch.ones(1, 2)}, up={"unet.a": torch.ones(3, 1)}, strength=0.5),
 )
 

@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from excise.erasers.base import Change, Eraser, Work
+from excise.errors import Unsupported
 from excise.hooks import safree as hooks
 from excise.hooks.base import needs_null
 from excise.hooks.negative_prompt import NegativePrompt
 from excise.primitives.prompts import avoided
 from excise.types import Hook
 
+REATTENTION = (0.9, 0.2)  # the authors' "1.0-1.0-0.9-0.2", whose ones change nothing
 # Where the filter turns on: the authors' code has figures of their own for artists.
 FILTERS: Mapping[bool, tuple[float, float]] = {False: (2.5, 5.333), True: (3.5, 5.5)}
 
@@ -29,6 +31,8 @@ class SAFREE(Eraser):
     alpha: how far a word must stand out. filter, steps: see the hook.
     slope, middle: of the filter; None takes the authors', which differ for styles.
     negative: the phrases are also the negative prompt, as in the authors' code.
+    reattention: also damp the picture's own features; of U-Nets only. The authors' code does so for
+        Stable Diffusion 1.4 alone.
     """
 
     name: ClassVar[str] = "safree"
@@ -43,6 +47,7 @@ class SAFREE(Eraser):
     slope: float | None = None
     middle: float | None = None
     negative: bool = True
+    reattention: bool = False
 
     def change(self, work: Work) -> Change:
         """Name the concepts."""
@@ -50,6 +55,11 @@ class SAFREE(Eraser):
         phrases = self.phrases or names
         text = avoided(work.model, work.concepts, ", ".join(phrases), work.progress)
         slope, middle = FILTERS[all(c.kind == "style" for c in work.concepts)]
+        if self.reattention and work.model.denoiser != "unet":
+            raise Unsupported(
+                f"expected a U-Net for latent re-attention, got a {work.model.denoiser}; leave out "
+                "reattention"
+            )
         guard = hooks.SAFREE(
             phrases=phrases,
             alpha=self.alpha,
@@ -57,6 +67,7 @@ class SAFREE(Eraser):
             steps=self.steps,
             slope=slope if self.slope is None else self.slope,
             middle=middle if self.middle is None else self.middle,
+            reattention=REATTENTION if self.reattention else (),
         )
         found: tuple[Hook, ...] = (guard,)
         if self.negative:

@@ -18,7 +18,7 @@ from excise.primitives.prompts import avoided
 
 Configuration = Literal["weak", "medium", "strong", "max"]
 
-# Table 2 of the paper. diffusers' SafetyConfig has 20 for the scale of ``weak``.
+# The paper's. diffusers' SafetyConfig has 20 for the scale of ``weak``.
 CONFIGURATIONS: Mapping[Configuration, Mapping[str, Any]] = {
     "weak": {"warmup": 15, "scale": 200.0, "threshold": 0.0, "momentum": 0.0, "decay": 0.0},
     "medium": {"warmup": 10, "scale": 1000.0, "threshold": 0.01, "momentum": 0.3, "decay": 0.4},

@@ -20,7 +20,7 @@ from excise.types import Condition, Prompt, TextToImage
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class LEACE(Hook):
-    """r(x) = x - strength * L R (x - mean), on every text embedding x (theorem 4.3).
+    """r(x) = x - strength * L R (x - mean), on every text embedding x (section 4).
 
     L R = W^+ P W, the paper's oblique projection, in its two factors of rank at most the number of
     concepts. At strength 1 it is idempotent. Both the condition and the unconditional are mapped,

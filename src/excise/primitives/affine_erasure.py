@@ -87,7 +87,7 @@ class Erasure:
 
 
 def leace(moments: Moments, *, shrink: bool = True) -> Erasure:
-    """The erasure of theorem 4.3: P = I - W^+ U U^T W, W = (cov x)^(-1/2), U spanning W cov(x, z).
+    """The erasure of section 4: P = I - W^+ U U^T W, W = (cov x)^(-1/2), U spanning W cov(x, z).
 
     The labels cannot be predicted linearly from what is left of the x's that were seen: cov(P x, z)
     is zero whatever covariance is put in W; the true one makes the change the smallest. The rank is
