@@ -163,3 +163,18 @@ def test_a_family_without_an_unconditional_is_told(sd: Any) -> None:
     cond, _ = sd.conditions(["a dog"])
     with pytest.raises(Unsupported, match="SLD"):
         SLD(text=TEXT).prediction(sd, sd.denoise, torch.zeros(1), STEP, cond, None, State())
+
+
+def test_what_stands_inside_keeps_its_part_in_the_guidance(model: Any) -> None:
+    """Other guards and composition terms are not lost when the safety guidance is taken off."""
+    hook = SLD(text=TEXT, warmup=0)
+    gamma = drawn(model, hook) - drawn(model)
+    negative = NegativePrompt(text="a red picture", place="prediction")
+    inside = drawn(model, negative)
+    assert not torch.allclose(inside, drawn(model), atol=1e-3)
+    torch.testing.assert_close(drawn(model, negative, hook) - inside, gamma, rtol=1e-3, atol=1e-4)
+    with torch.no_grad():
+        term = model.encode(["a photo"] * 2)
+    step = replace(STEP, terms=((term, 0.7),))
+    outside = drawn(model, step=step)
+    torch.testing.assert_close(drawn(model, hook, step=step) - outside, gamma, rtol=1e-3, atol=1e-4)

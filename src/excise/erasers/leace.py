@@ -61,7 +61,8 @@ class LEACE(Eraser):
             for name in PARTS
         }
         ranks = {key: len(value) for key, value in part["right"].items()}
-        return Change(hooks=(hooks.LEACE(**part),), record={"prompts": len(rows), "ranks": ranks})
+        hook = hooks.LEACE(mean=part["mean"], left=part["left"], right=part["right"])
+        return Change(hooks=(hook,), record={"prompts": len(rows), "ranks": ranks})
 
     def _prompts(self, work: Work) -> list[tuple[Prompt, str, int]]:
         """Every prompt, the name in it, and which concept that is, -1 for none."""

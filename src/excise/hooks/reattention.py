@@ -33,7 +33,8 @@ def damped(own: Tensor, other: Tensor, scale: float) -> Tensor:
     )
     low = rows[:, None] & columns[None, :]  # (h, w)
     more = low & (a.abs() > b.abs())
-    return torch.fft.ifft2(torch.where(more, scale * a, a)).real.to(own.dtype)
+    new: Tensor = torch.fft.ifft2(torch.where(more, scale * a, a)).real
+    return new.to(own.dtype)
 
 
 def twinned(

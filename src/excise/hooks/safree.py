@@ -148,12 +148,14 @@ class SAFREE(Hook):
         """The differences at one row by the tensor's name, and ``steps``, t' before rounding."""
         masked = None if words is None else model.encode(words.masked(self.mask))
         own: dict[str, Tensor] = {}
-        triggers, cosines = [], []
+        triggers: list[Tensor] = []
+        cosines: list[Tensor] = []
         # The pooled state comes last: the tokens decide what becomes of it.
         for place, encoder in sorted(places(model).items(), key=lambda item: item[0].rows is None):
             away = sentence(concept, place, encoder)  # (phrases, d)
             spans: tuple[Span, ...] | None = None
-            masks, said = away[:0], slice(None)
+            masks = away[:0]
+            said: Tensor | slice = slice(None)
             if words is not None and masked is not None:
                 tokens = cond.tokens[encoder]
                 spans, said = tokens.spans[row], tokens.mask[row].to(away.device)

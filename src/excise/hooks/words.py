@@ -57,7 +57,8 @@ def sentence(cond: Condition, place: Place, encoder: str) -> Tensor:
 def within(x: Tensor, rows: Tensor) -> Tensor:
     """P x, with P the orthogonal projector onto the span of rows (k, d); of x (..., d)."""
     rows = rows.to(torch.promote_types(rows.dtype, torch.float32))
-    return x.to(rows) @ torch.linalg.pinv(rows, rtol=_RANK) @ rows
+    found: Tensor = x.to(rows) @ torch.linalg.pinv(rows, rtol=_RANK) @ rows
+    return found
 
 
 def straight_through(hard: Tensor, soft: Tensor) -> Tensor:
