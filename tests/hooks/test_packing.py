@@ -15,12 +15,22 @@ from excise import registry
 from excise.edit.packing import pack, registered, unpack
 from excise.errors import BadFile, BadSetting, UnknownName
 from excise.hooks.adapter import Adapter
+from excise.hooks.leace import LEACE
 from excise.hooks.negative_prompt import NegativePrompt
+from excise.hooks.safree import SAFREE
+from excise.hooks.sld import SLD
 from excise.types import Hook
 
 # One of each; a new hook is added here.
 EXAMPLES: tuple[Hook, ...] = (
     NegativePrompt(text="ein Bär", place="prediction", strength=2.5),
+    SLD(text="ein Bär", warmup=7, scale=2000.0, momentum=0.5, strength=0.5),
+    SAFREE(phrases=("ein Bär", "Bären"), filter=False),
+    LEACE(
+        mean={"a/0/2": torch.ones(3)},
+        left={"a/0/2": torch.ones(3, 1)},
+        right={"a/0/2": torch.ones(1, 3)},
+    ),
     Adapter(down={"unet.a": torch.ones(1, 2)}, up={"unet.a": torch.ones(3, 1)}, strength=0.5),
 )
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from excise.errors import BadSetting, UserError
-from excise.hooks.base import Hook
+from excise.hooks.base import Gradient, Hook
 from excise.types import Call
 
 ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
@@ -32,6 +32,7 @@ class Adapter(Hook):
     """
 
     name: ClassVar[str] = "adapter"
+    gradient: ClassVar[Gradient] = "differentiable"
 
     down: Mapping[str, Tensor]
     up: Mapping[str, Tensor]

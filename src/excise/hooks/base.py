@@ -9,8 +9,9 @@ keyword-only dataclass that inherits `Hook` and overrides one or more of
 
 Its fields of type ``Tensor`` and ``Mapping[str, Tensor]`` become tensors in an edit's file, all
 others its settings. A hook that has a strength says what scaling it means with
-``scaled(factor) -> Hook``; edits with other hooks cannot be scaled. It must leave tensors of the
-caller's alone, and treat the rows of a batch independently.
+``scaled(factor) -> Hook``; edits with other hooks cannot be scaled. It says in ``gradient`` how an
+attacker's gradient goes through it, must leave tensors of the caller's alone, and treat the rows of
+a batch independently; tests/contracts/test_hooks.py tries that on an example of every hook.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ from dataclasses import replace
 from torch import Tensor
 
 from excise.errors import Unsupported
-from excise.types import Condition, Hook, Step
+from excise.types import Condition, Gradient, Hook, Step, TextToImage
 
-__all__ = ["Hook", "alone", "in_place_of", "needs_null"]
+__all__ = ["Gradient", "Hook", "alone", "in_place_of", "innermost", "needs_null"]
 
 
 def alone(step: Step) -> Step:
@@ -40,6 +41,16 @@ def in_place_of(row: Condition, own: Mapping[str, Tensor]) -> Condition:
     text = {name: value for name, value in own.items() if name in row.tensors}
     text.pop("time_ids", None)
     return row.replace(**{k: v.expand(len(row), *v.shape[1:]) for k, v in text.items()})
+
+
+def innermost(model: TextToImage, hook: Hook) -> bool:
+    """Does ``hook`` call the model's own guidance, with no hook at ``prediction`` in between?"""
+    for other in model.hooks:
+        if other is hook:
+            return True
+        if type(other).prediction is not Hook.prediction:
+            return False
+    return False
 
 
 def needs_null(null: Condition | None, hook: Hook) -> Condition:

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from torch import Tensor
 
 from excise.errors import BadSetting
-from excise.hooks.base import Hook, in_place_of, needs_null
+from excise.hooks.base import Gradient, Hook, in_place_of, needs_null
 from excise.types import Condition, Denoise, Prompt, State, Step, TextToImage
 
 
@@ -29,6 +29,7 @@ class NegativePrompt(Hook):
     """
 
     name: ClassVar[str] = "negative_prompt"
+    gradient: ClassVar[Gradient] = "differentiable"
 
     text: str
     place: Literal["condition", "prediction"] = "condition"

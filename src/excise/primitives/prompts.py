@@ -10,7 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from excise.primitives.spaces import SOFT
-from excise.types import TEMPLATES, Concept, Prompt, TextToImage, fill
+from excise.progress import stage
+from excise.types import TEMPLATES, Concept, Progress, Prompt, TextToImage, fill
 
 OBJECT_TEMPLATES: tuple[str, ...] = (
     "{a}",
@@ -185,6 +186,23 @@ def template_of(concept: Concept) -> str:
     """The concept's first template that names it, with ``<1>`` in the name's place."""
     named = (t for t in concept.templates if "{}" in t or "{a}" in t)
     return fill(next(named, "{}"), SOFT)
+
+
+def avoided(
+    model: TextToImage, concepts: Sequence[Concept], text: str | None, progress: Progress
+) -> str:
+    """What a guard is to avoid, as one text: the one given, or every name of every concept.
+
+    It is encoded to see whether it fits; what does not is noted, as encoders cut it off silently.
+    """
+    with stage(progress, "what to avoid", 1, "text") as shown:
+        chosen = text or ", ".join(dict.fromkeys(n for c in concepts for n in c.names))
+        words = len(chosen.split())
+        for encoder, tokens in model.encode(chosen).tokens.items():
+            if 0 < (read := len(tokens.spans[0])) < words:
+                shown.note(f"{encoder} reads {read} of the {words} words to avoid: name fewer")
+        shown.advance()
+    return chosen
 
 
 def held_back(model: TextToImage, concept: Concept) -> tuple[Prompt, ...]:

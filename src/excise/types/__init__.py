@@ -17,7 +17,7 @@ from excise.types.protocols import (
     TextToImage,
 )
 from excise.types.request import Request, Samples, Start, Term
-from excise.types.steps import Call, Denoise, Hook, State, Step
+from excise.types.steps import Call, Denoise, Gradient, Hook, State, Step
 from excise.types.values import TEMPLATES, Concept, Costs, Kind, Prompt, Score, digest, fill
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "Denoise",
     "EditLike",
     "Eraser",
+    "Gradient",
     "Hook",
     "Index",
     "Judge",

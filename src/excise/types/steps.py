@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from torch import Tensor
 
@@ -45,6 +45,9 @@ class State:
     inner: State | None = None
 
 
+Gradient = Literal["differentiable", "straight-through", "none"]
+"""How an attacker's gradient goes through a hook; see `Hook`."""
+
 Denoise = Callable[
     [Tensor, Step, Condition, Condition | None, State | None], tuple[Tensor, State | None]
 ]
@@ -75,7 +78,18 @@ class Hook:
     prompt may be put into the condition under a name of their own (in cond and null alike).
     The hook applied last is the outermost at ``prediction`` and ``module``, and the last to map
     at ``condition``.
+
+    gradient: how the gradient of what is drawn goes through, from the prediction back to x, to the
+        condition and to the prompts' soft vectors.
+
+        - ``differentiable``: autograd's gradient is the derivative of what is computed, wherever
+          that has one (thresholds may make it piecewise).
+        - ``straight-through``: the value is exact, but at decisions (this token, so many steps)
+          the backward pass takes the derivative of a smooth stand-in, so that a search feels them.
+        - ``none``: nothing comes back; an attack has to search without gradients.
     """
+
+    gradient: ClassVar[Gradient] = "differentiable"
 
     @property
     def modules(self) -> tuple[str, ...]:

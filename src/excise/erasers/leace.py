@@ -1,0 +1,127 @@
+"""LEACE: take out of the text embeddings what tells the concept's prompts from others, linearly.
+
+Belrose et al. 2023, "LEACE: Perfect linear concept erasure in closed form" (arXiv:2306.03819).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from excise.erasers.base import Change, Eraser, Work
+from excise.errors import BadConcept
+from excise.hooks import leace as hooks
+from excise.hooks.places import Place, places
+from excise.primitives.affine_erasure import Moments, leace
+from excise.primitives.prompts import kept_concepts, templates
+from excise.progress import stage
+from excise.types import Condition, Prompt
+
+BATCH = 32  # prompts encoded at a time
+
+PARTS = ("mean", "left", "right")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LEACE(Eraser):
+    """Fitted to the model's own prompts: of the concepts, and the same of other things.
+
+    x is every token state from the name on, padding included (what stands before it cannot know of
+    it in CLIP), and every pooled state; z says which of the concepts the prompt names, if any. The
+    erasure of a place has rank k for k concepts. The moments are gathered in float64.
+
+    others: how many other things stand in a concept's place. shrink: see `Moments.covariance`.
+    """
+
+    name: ClassVar[str] = "leace"
+    paper: ClassVar[str] = "arXiv:2306.03819"
+    scaled: ClassVar[tuple[str, ...]] = ("others",)
+    smallest: ClassVar[Mapping[str, object]] = {"others": 4}
+
+    others: int = 24
+    shrink: bool = True
+
+    def __post_init__(self) -> None:
+        self._positive("others")
+
+    def change(self, work: Work) -> Change:
+        """Gather, solve."""
+        rows = self._prompts(work)
+        kept = work.kept("leace", lambda: (self._fitted(work, rows), None))
+        part = {
+            name: {
+                key.removeprefix(f"{name}/"): value
+                for key, value in sorted(kept.tensors.items())
+                if key.startswith(f"{name}/")
+            }
+            for name in PARTS
+        }
+        ranks = {key: len(value) for key, value in part["right"].items()}
+        hook = hooks.LEACE(mean=part["mean"], left=part["left"], right=part["right"])
+        return Change(hooks=(hook,), record={"prompts": len(rows), "ranks": ranks})
+
+    def _prompts(self, work: Work) -> list[tuple[Prompt, str, int]]:
+        """Every prompt, the name in it, and which concept that is, -1 for none."""
+        rows: list[tuple[Prompt, str, int]] = []
+        for i, concept in enumerate(work.concepts):
+            if concept.kind == "implicit":
+                raise BadConcept(
+                    f"expected concepts that prompts name, got {concept.name!r}, which is "
+                    f"implicit; {self.name} changes the text alone: use another method for it"
+                )
+            kept = kept_concepts(work.model, work.concepts)
+            other = [row.name for row in kept if row.kind == concept.kind][: self.others]
+            if not other:
+                raise BadConcept(
+                    f"expected other things of the kind of {concept.name!r} that the model knows, "
+                    "found none; give the concept neighbours"
+                )
+            sentences = templates(work.model, concept, work.concepts)
+            for names, label in ((concept.names, i), (other, -1)):
+                for name in names:
+                    prompts = concept.prompts((name,), sentences)
+                    rows += [(prompt, name, label) for prompt in prompts]
+        return rows
+
+    @torch.no_grad()
+    def _fitted(self, work: Work, rows: list[tuple[Prompt, str, int]]) -> dict[str, Tensor]:
+        """The erasure of every place, its parts as ``mean/hidden/0/77`` and so on, in float32."""
+        model = work.model
+        moments: dict[Place, Moments] = {}
+        with stage(work.progress, "moments", len(rows), "prompt") as shown:
+            for first in range(0, len(rows), BATCH):
+                chunk = rows[first : first + BATCH]
+                cond = model.encode([prompt for prompt, _, _ in chunk])
+                z = torch.zeros(len(chunk), len(work.concepts))
+                for row, (_, _, label) in enumerate(chunk):
+                    if label >= 0:
+                        z[row, label] = 1
+                for place, encoder in places(model).items():
+                    new = _moments(cond, place, encoder, [name for _, name, _ in chunk], z)
+                    moments[place] = moments[place] + new if place in moments else new
+                shown.advance(len(chunk))
+        found = {place: leace(m, shrink=self.shrink) for place, m in moments.items()}
+        return {
+            f"{part}/{place.key}": getattr(erasure, part).float()
+            for place, erasure in found.items()
+            for part in PARTS
+        }
+
+
+def _moments(cond: Condition, place: Place, encoder: str, names: list[str], z: Tensor) -> Moments:
+    """Of the states at a place, from each prompt's name on."""
+    states = place.take(cond.tensors[place.feature])
+    if place.rows is None:
+        return Moments.of(states, z)
+    tokens = cond.tokens[encoder]
+    parts, labels = [], []
+    for row, name in enumerate(names):
+        found = tokens.find(row, name)
+        own = states[row, (found[0] if found else 0) :]  # (tokens, d)
+        parts.append(own)
+        labels.append(z[row].expand(len(own), -1))
+    return Moments.of(torch.cat(parts), torch.cat(labels))
