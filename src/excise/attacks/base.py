@@ -33,25 +33,36 @@ seeds); learn whether a picture shows the concept; set guidance, steps, negative
 a picture; hand over vectors in the place of words; differentiate through the model; own pictures of
 the concept; own the unedited model; change weights."""
 
+Kind = Literal["confirming", "injecting", "changing"]
+"""What success means: the model still knows the concept (where an oracle stays out of reach); or
+the input may have brought it along, as a picture does; or the model was changed by the attacker,
+which is a curve of cost against recovery and never a single figure."""
+
 Search = Generator[tuple[Request, ...], tuple[bool, ...], None]
 
-__all__ = ["Attack", "AttackResult", "Budget", "Need", "Search", "companion_loss", "run_attack"]
+__all__ = [
+    "Attack", "AttackResult", "Budget", "Kind", "Need", "Search", "companion_loss", "run_attack",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
 class Attack(Method):
     """A search for an input: a frozen dataclass whose fields are its hyperparameters.
 
-    needs: the threat model. independent: what is yielded at one time does not depend on what came
-    before, but for the restart's number, so that success at any number of restarts up to the
-    pool's can be told from one run. chooses: whether the attacker picks one restart for each
-    prompt, or one for all. budgets: the fields that a budget sets.
+    needs: the threat model. kind: what success means; see `Kind`. independent: what is yielded at
+    one time does not depend on what came before, but for the restart's number, so that success at
+    any number of restarts up to the pool's can be told from one run. chooses: whether the attacker
+    picks one restart for each prompt, or one for all. budgets: the fields that a budget sets.
+    smallest: settings with which a run does everything once and proves nothing; what the tests of
+    all attacks use.
     """
 
     needs: ClassVar[frozenset[Need]]
+    kind: ClassVar[Kind] = "confirming"
     independent: ClassVar[bool] = True
     chooses: ClassVar[Literal["prompt", "restart"]] = "prompt"
     budgets: ClassVar[Mapping[Budget, Mapping[str, object]]] = {}
+    smallest: ClassVar[Mapping[str, object]] = {}
 
     @abstractmethod
     def search(

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal, get_args
 
-import torch
 from torch import Tensor
 
 from excise.attacks.base import Attack, Budget, Need, Search
-from excise.errors import BadConcept, BadSetting
-from excise.primitives.data import concept_pictures
+from excise.errors import BadSetting
+from excise.primitives.attackers import Share, attackers_latents
 from excise.primitives.denoising import Weighting
 from excise.primitives.inversion import Inverter
-from excise.primitives.prompts import template_of
+from excise.primitives.prompts import placed, template_of
 from excise.primitives.spaces import SOFT
 from excise.types import Concept, Progress, Prompt, TextToImage
 
@@ -52,6 +50,10 @@ class ConceptInversion(Attack):
         "thorough": {"restarts": 36, "steps": 800},
     }
 
+    smallest: ClassVar[Mapping[str, object]] = {
+        "restarts": 2, "steps": 2, "samples": 1, "pictures": 2,
+    }  # fmt: skip
+
     rung: Rung = 4
     restarts: int = 12
     steps: int = 400
@@ -63,7 +65,7 @@ class ConceptInversion(Attack):
     init: str = ""
     bands: int = 10
     pictures: int = 64
-    share: Literal["attack", "all"] = "attack"
+    share: Share = "attack"
     guidance: float = 1.0
     batch: int = 64
 
@@ -131,25 +133,6 @@ class ConceptInversion(Attack):
         Raises:
             BadConcept: the concept has none, and there is no unedited model to draw them.
         """
-        if concept.pictures is not None and self.share == "all":
-            with torch.no_grad():
-                parts = torch.split(concept.pictures, 16)
-                return torch.cat([model.encode_pictures(part) for part in parts])
-        if concept.pictures is None and (base is None or (base is model and model.edits)):
-            raise BadConcept(
-                f"expected pictures of {concept.name!r}, or an unedited model that draws them, got "
-                "neither; give the attack's concept pictures"
-            )
-        source = model if concept.pictures is not None or base is None else base
-        return concept_pictures(
-            source, concept, self.pictures, split="attack", seed=seed, progress=progress
-        ).latents
-
-
-def placed(text: str, concept: Concept, join: str) -> str:
-    """A prompt with ``<1>``: for the first word there is for the concept, else joined to it."""
-    for name in sorted({*concept.names, *concept.held_back}, key=lambda n: (-len(n), n)):
-        found = re.search(rf"\b{re.escape(name)}\b", text, flags=re.IGNORECASE)
-        if found:
-            return text[: found.start()] + SOFT + text[found.end() :]
-    return join.replace("{}", text)
+        return attackers_latents(
+            model, concept, base, self.pictures, share=self.share, seed=seed, progress=progress
+        )

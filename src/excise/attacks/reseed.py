@@ -31,6 +31,7 @@ class Reseed(Attack):
         "standard": {"restarts": 12},
         "thorough": {"restarts": 36},
     }
+    smallest: ClassVar[Mapping[str, object]] = {"restarts": 2}
 
     restarts: int = 12
 

@@ -6,6 +6,7 @@ of text to image knows.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -185,6 +186,25 @@ def template_of(concept: Concept) -> str:
     """The concept's first template that names it, with ``<1>`` in the name's place."""
     named = (t for t in concept.templates if "{}" in t or "{a}" in t)
     return fill(next(named, "{}"), SOFT)
+
+
+def named_in(text: str, words: Iterable[str]) -> re.Match[str] | None:
+    """Where a text has one of some words, whole and in any case; the longest of them first."""
+    for word in sorted(set(words), key=lambda n: (-len(n), n)):
+        if found := re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text, flags=re.IGNORECASE):
+            return found
+    return None
+
+
+def placed(text: str, concept: Concept, join: str, put: str = SOFT) -> str:
+    """A prompt with ``put`` in the place of the first word there is for the concept.
+
+    join: how it is added to a prompt ``{}`` without any; holds ``<1>`` in the place of ``put``.
+    """
+    found = named_in(text, (*concept.names, *concept.held_back))
+    if found:
+        return text[: found.start()] + put + text[found.end() :]
+    return join.replace("{}", text).replace(SOFT, put)
 
 
 def held_back(model: TextToImage, concept: Concept) -> tuple[Prompt, ...]:
