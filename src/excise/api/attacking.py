@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ from excise.api.evaluating import arms_of, concept_for
 from excise.api.judging import JudgeSource, judges_for, tried
 from excise.api.loading import EditSource, Source, load
 from excise.attacks.base import Attack, AttackResult, run_attack
-from excise.attacks.concept_inversion import ConceptInversion
 from excise.edit.file import SUFFIX
 from excise.errors import BadFile
 from excise.method import Budget
@@ -67,9 +65,11 @@ def attack(
     ready = cls.fitted(bench.plain).at(budget)
     own: Attack = build(cls, {**recipe(ready), **_plain(settings)})
     subject: Concept = bench.full
-    if isinstance(own, ConceptInversion):
+    if "pictures" in own.needs:
         subject, _ = attacked(bench)
-        own = replace(own, share="all" if bench.full.pictures is None else "attack")
+        if "share" in own.__dataclass_fields__:
+            share = "all" if bench.full.pictures is None else "attack"
+            own = build(cls, {**recipe(own), "share": share})
     select, score = seeds_of(bench)
     arm = arms["edit"]
     unedited = bench.role("base")
