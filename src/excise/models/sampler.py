@@ -139,7 +139,7 @@ class Schedule:
         eps = self._process.to_eps(x, prediction, self.levels[index])
         z = torch.stack([torch.randn(x.shape[1:], generator=g) for g in self._noise])
         ahead = b**0.5 * x0 + abs(1 - b - sigma**2) ** 0.5 * eps
-        return ahead + self._eta_scale * sigma * z.to(x)
+        return _tensor(ahead + self._eta_scale * sigma * z.to(x))
 
 
 def scheduler(name: str, config: Mapping[str, Any], own: type, known: Mapping[str, str]) -> Any:
