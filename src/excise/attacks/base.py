@@ -83,6 +83,18 @@ class Attack(Method):
         An independent search that does not need ``feedback`` is sent that none fell.
         """
 
+    @property
+    def candidates(self) -> int:
+        """How many it yields for each prompt, at most; for an estimate of what it will cost."""
+        return int(getattr(self, "restarts", 1))
+
+    @property
+    def gradients(self) -> int:
+        """Rows through the network that its search takes a gradient of; for the same estimate."""
+        steps = getattr(self, "steps", 0)
+        each = steps * int(getattr(self, "samples", 1)) if isinstance(steps, int) else 0
+        return self.candidates * each
+
     def within(self, budget: Budget) -> Mapping[str, object]:
         """What `budgets` says."""
         return self.budgets.get(budget, {})

@@ -63,6 +63,16 @@ class BenignFinetune(ChangingAttack):
         if self.adapter not in ("full", "lora"):
             raise BadSetting(f"{self.name}: expected adapter full or lora, got {self.adapter!r}")
 
+    @property
+    def candidates(self) -> int:
+        """One for each number of steps."""
+        return len(self.steps)
+
+    @property
+    def gradients(self) -> int:
+        """Each number of steps is a run of its own."""
+        return sum(self.steps) * self.batch
+
     def points(
         self,
         model: TextToImage,

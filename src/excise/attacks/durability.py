@@ -76,6 +76,16 @@ class Durability(ChangingAttack):
                 f"{self.stacked}, {self.rank}, {self.batch} and {self.pictures}"
             )
 
+    @property
+    def candidates(self) -> int:
+        """The model as it is, and one for each change."""
+        return 1 + len(self.schedulers) + len(self.precisions) + (self.stacked > 0)
+
+    @property
+    def gradients(self) -> int:
+        """Those of the LoRA's training."""
+        return self.stacked * self.batch
+
     def points(
         self,
         model: TextToImage,

@@ -53,6 +53,11 @@ class EditImage(Attack):
         if not self.levels or not all(0 <= u <= 1 for u in self.levels):
             raise BadSetting(f"{self.name}: expected levels in [0, 1], got {self.levels}")
 
+    @property
+    def candidates(self) -> int:
+        """So many pictures at each level."""
+        return len(self.levels) * self.each
+
     def search(
         self,
         model: TextToImage,

@@ -50,6 +50,11 @@ class Guidance(Attack):
                 f"{self.name}: expected one or more different scales, got {self.guidance}"
             )
 
+    @property
+    def candidates(self) -> int:
+        """One for each point of the largest grid."""
+        return sum(1 if s == 1 else 1 + len(self.negatives) for s in self.guidance)
+
     def grid(self, concept: Concept) -> tuple[tuple[float, str | None], ...]:
         """Every scale with every negative prompt, None for the model's own unconditional."""
         texts: list[str | None] = [None]

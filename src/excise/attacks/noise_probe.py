@@ -52,6 +52,16 @@ class NoiseProbe(Attack):
                 f"{self.name}: expected etas and scales >= 0, got {self.etas} and {self.scales}"
             )
 
+    @property
+    def candidates(self) -> int:
+        """One for each pair."""
+        return len(self.etas) * len(self.scales)
+
+    @property
+    def gradients(self) -> int:
+        """None: its steps are the sampler's."""
+        return 0
+
     def search(
         self,
         model: TextToImage,

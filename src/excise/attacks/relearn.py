@@ -64,6 +64,16 @@ class Relearn(ChangingAttack):
             if getattr(self, name) < 1:
                 raise BadSetting(f"{self.name}: expected {name} >= 1, got {getattr(self, name)}")
 
+    @property
+    def candidates(self) -> int:
+        """One for each k."""
+        return len(self.shots)
+
+    @property
+    def gradients(self) -> int:
+        """A fine-tune for each k but 0."""
+        return sum(k > 0 for k in self.shots) * self.steps * self.batch
+
     def points(
         self,
         model: TextToImage,
