@@ -29,7 +29,7 @@ def w() -> World:
 @pytest.fixture(autouse=True)
 def _pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """The latents as they are: the tiny autoencoder is not trained."""
-    monkeypatch.setattr(module, "attack_latents", lambda *_, **__: world().latents["cat"])
+    monkeypatch.setattr(module, "attackers_latents", lambda *_, **__: world().latents["cat"])
 
 
 def texts(w: World, attack: Enumerate) -> list[str]:

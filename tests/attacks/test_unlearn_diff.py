@@ -28,7 +28,7 @@ def w() -> World:
 @pytest.fixture(autouse=True)
 def _pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """The latents as they are: the tiny autoencoder is not trained."""
-    monkeypatch.setattr(unlearn_diff, "attack_latents", lambda *_, **__: world().latents["cat"])
+    monkeypatch.setattr(unlearn_diff, "attackers_latents", lambda *_, **__: world().latents["cat"])
 
 
 def nobody(many: tuple[Request, ...]) -> tuple[bool, ...]:

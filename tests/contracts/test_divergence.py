@@ -52,7 +52,25 @@ def test_a_loss_of_an_eraser_that_is_no_number(
     assert snapshot(model) == before
 
 
-SEARCHES = [n for n in registry.names("attack") if hasattr(registry.get("attack", n), "lr")]
+ATTACKS: dict[str, type[Attack]] = {n: registry.get("attack", n) for n in registry.names("attack")}
+FITTED = {n: kind for n, kind in ATTACKS.items() if "lr" in kind.__dataclass_fields__}
+CHANGING = [n for n, kind in FITTED.items() if kind.kind == "changing"]
+# Soft tokens are held to the norms of words, whatever the learning rate.
+SEARCHES = [
+    n
+    for n, kind in FITTED.items()
+    if n not in CHANGING and {"rung", "tokens"} & {*kind.__dataclass_fields__} != {"tokens"}
+]
+
+
+@pytest.mark.parametrize("name", CHANGING)
+def test_a_loss_of_an_attack_that_changes_the_model_is_no_number(model: Any, name: str) -> None:
+    attack = build(ATTACKS[name], {**ATTACKS[name].smallest, "lr": 1e30})
+    concept = replace(CAT, pictures=torch.rand(8, 3, 16, 16, generator=generator("pictures")))
+    before = snapshot(model)
+    with pytest.raises(NumericalError, match="lr"):
+        list(attack.search(model, (concept,), (Prompt("a cat"),), base=model))
+    assert snapshot(model) == before
 
 
 @pytest.mark.parametrize("name", SEARCHES)

@@ -65,10 +65,11 @@ def attack(
     ready = cls.fitted(bench.plain).at(budget)
     own: Attack = build(cls, {**recipe(ready), **_plain(settings)})
     subject: Concept = bench.full
-    if "share" in recipe(own):  # the attacker's pictures, the same for every attack and model
+    if "pictures" in own.needs:
         subject, _ = attacked(bench)
-        share = "all" if bench.full.pictures is None else "attack"
-        own = build(cls, {**recipe(own), "share": share})
+        if "share" in own.__dataclass_fields__:
+            share = "all" if bench.full.pictures is None else "attack"
+            own = build(cls, {**recipe(own), "share": share})
     select, score = seeds_of(bench)
     arm = arms["edit"]
     role = bench.role("base")

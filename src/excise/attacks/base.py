@@ -33,23 +33,32 @@ seeds); learn whether a picture shows the concept; set guidance, steps, negative
 a picture; hand over vectors in the place of words; differentiate through the model; own pictures of
 the concept; own the unedited model; change weights."""
 
+Kind = Literal["confirming", "injecting", "changing"]
+"""What success means: the model still knows the concept (where an oracle stays out of reach); or
+the input may have brought it along, as a picture does; or the model was changed by the attacker,
+which is a curve of cost against recovery and never a single figure."""
+
 Search = Generator[tuple[Request, ...], tuple[bool, ...], None]
 
-__all__ = ["Attack", "AttackResult", "Budget", "Need", "Search", "companion_loss", "run_attack"]
+__all__ = [
+    "Attack", "AttackResult", "Budget", "Kind", "Need", "Search", "companion_loss", "run_attack",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
 class Attack(Method):
     """A search for an input: a frozen dataclass whose fields are its hyperparameters.
 
-    needs: the threat model. independent: what is yielded at one time does not depend on what came
-    before, but for the restart's number, so that success at any number of restarts up to the
-    pool's can be told from one run. chooses: whether the attacker picks one restart for each
-    prompt, or one for all. budgets: the fields that a budget sets. smallest: settings with which a
-    search does everything once and proves nothing; what the tests of all attacks use.
+    needs: the threat model. kind: what success means; see `Kind`. independent: what is yielded at
+    one time does not depend on what came before, but for the restart's number, so that success at
+    any number of restarts up to the pool's can be told from one run. chooses: whether the attacker
+    picks one restart for each prompt, or one for all. budgets: the fields that a budget sets.
+    smallest: settings with which a run does everything once and proves nothing; what the tests of
+    all attacks use.
     """
 
     needs: ClassVar[frozenset[Need]]
+    kind: ClassVar[Kind] = "confirming"
     independent: ClassVar[bool] = True
     chooses: ClassVar[Literal["prompt", "restart"]] = "prompt"
     budgets: ClassVar[Mapping[Budget, Mapping[str, object]]] = {}
@@ -73,6 +82,18 @@ class Attack(Method):
         a candidate needs is in its request, since it may be drawn after the search has gone on.
         An independent search that does not need ``feedback`` is sent that none fell.
         """
+
+    @property
+    def candidates(self) -> int:
+        """How many it yields for each prompt, at most; for an estimate of what it will cost."""
+        return int(getattr(self, "restarts", 1))
+
+    @property
+    def gradients(self) -> int:
+        """Rows through the network that its search takes a gradient of; for the same estimate."""
+        steps = getattr(self, "steps", 0)
+        each = steps * int(getattr(self, "samples", 1)) if isinstance(steps, int) else 0
+        return self.candidates * each
 
     def within(self, budget: Budget) -> Mapping[str, object]:
         """What `budgets` says."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal, get_args
@@ -11,10 +10,10 @@ from torch import Tensor
 
 from excise.attacks.base import Attack, Budget, Need, Search
 from excise.errors import BadSetting
-from excise.primitives.data import attack_latents
+from excise.primitives.attackers import Share, attackers_latents
 from excise.primitives.denoising import Weighting
 from excise.primitives.inversion import Inverter
-from excise.primitives.prompts import template_of
+from excise.primitives.prompts import placed, template_of
 from excise.primitives.spaces import SOFT
 from excise.types import Concept, Progress, Prompt, TextToImage
 
@@ -51,7 +50,7 @@ class ConceptInversion(Attack):
         "thorough": {"restarts": 36, "steps": 800},
     }
     smallest: ClassVar[Mapping[str, object]] = {
-        "restarts": 2, "steps": 2, "samples": 2, "rung": 1, "pictures": 2,
+        "restarts": 2, "steps": 2, "samples": 1, "pictures": 2,
     }  # fmt: skip
 
     rung: Rung = 4
@@ -65,7 +64,7 @@ class ConceptInversion(Attack):
     init: str = ""
     bands: int = 10
     pictures: int = 64
-    share: Literal["attack", "all"] = "attack"
+    share: Share = "attack"
     guidance: float = 1.0
     batch: int = 64
 
@@ -133,21 +132,6 @@ class ConceptInversion(Attack):
         Raises:
             BadConcept: the concept has none, and there is no unedited model to draw them.
         """
-        return attack_latents(
-            model,
-            concept,
-            self.pictures,
-            base=base,
-            share=self.share,
-            seed=seed,
-            progress=progress,
+        return attackers_latents(
+            model, concept, base, self.pictures, share=self.share, seed=seed, progress=progress
         )
-
-
-def placed(text: str, concept: Concept, join: str) -> str:
-    """A prompt with ``<1>``: for the first word there is for the concept, else joined to it."""
-    for name in sorted({*concept.names, *concept.held_back}, key=lambda n: (-len(n), n)):
-        found = re.search(rf"\b{re.escape(name)}\b", text, flags=re.IGNORECASE)
-        if found:
-            return text[: found.start()] + SOFT + text[found.end() :]
-    return join.replace("{}", text)

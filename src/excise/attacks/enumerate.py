@@ -11,7 +11,7 @@ from torch import Tensor
 
 from excise.attacks.base import Attack, Budget, Need, Search
 from excise.errors import BadSetting
-from excise.primitives.data import attack_latents
+from excise.primitives.attackers import attackers_latents
 from excise.primitives.denoising import Bank, concept_loss
 from excise.primitives.spaces import SOFT
 from excise.primitives.vocabulary import Vectors
@@ -87,14 +87,8 @@ class Enumerate(Attack):
         progress: Progress | None = None,
     ) -> Search:
         """Yield the best words, one after the other, the same for every prompt."""
-        latents = attack_latents(
-            model,
-            concepts[0],
-            self.pictures,
-            base=base,
-            share=self.share,
-            seed=seed,
-            progress=progress,
+        latents = attackers_latents(
+            model, concepts[0], base, self.pictures, share=self.share, seed=seed, progress=progress
         )
         vectors = Vectors.of(model)
         tried = torch.arange(len(vectors))[:, None]  # (W, 1)

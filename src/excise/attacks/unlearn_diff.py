@@ -11,7 +11,7 @@ from torch import Tensor
 
 from excise.attacks.base import Attack, Budget, Need, Search
 from excise.errors import BadSetting
-from excise.primitives.data import attack_latents
+from excise.primitives.attackers import attackers_latents
 from excise.primitives.denoising import losses
 from excise.primitives.vocabulary import Frame, room
 from excise.primitives.wording import Loss, Wording
@@ -90,14 +90,8 @@ class UnlearnDiff(Attack):
         progress: Progress | None = None,
     ) -> Search:
         """Yield the prompts as they are, then every restart's after each level."""
-        latents = attack_latents(
-            model,
-            concepts[0],
-            self.pictures,
-            base=base,
-            share=self.share,
-            seed=seed,
-            progress=progress,
+        latents = attackers_latents(
+            model, concepts[0], base, self.pictures, share=self.share, seed=seed, progress=progress
         )
         best = tuple(Request(prompts=(prompt,)) for prompt in prompts)
         fallen = yield best

@@ -112,13 +112,12 @@ def attack_plan(
     cls = registry.get("attack", method)
     ready = cls.fitted(model).at(budget)
     given = {name.replace("-", "_"): value for name, value in settings.items()}
-    has = recipe(build(cls, {**recipe(ready), **given}))
+    attack = build(cls, {**recipe(ready), **given})
     sizes = sizes_of(budget)
-    restarts = has.get("restarts", 1)
-    looks = restarts * sizes.prompts * (sizes.select + sizes.score)
-    rows = restarts * has.get("steps", 0) * has.get("samples", 1)
+    looks = attack.candidates * sizes.prompts * (sizes.select + sizes.score)
+    drawn = recipe(attack).get("pictures", 0)
     stages = [
-        Stage(name="search", gradients=rows, pictures=has.get("pictures", 0)),
+        Stage(name="search", gradients=attack.gradients, pictures=drawn),
         Stage(name="score", pictures=looks, bytes=4 * looks),
     ]
     speed = measure(model)

@@ -137,10 +137,9 @@ class Stereo(Eraser):
             deltas, tuned = heal(
                 work.model,
                 deltas,
-                {"erase": (lesson, 1.0)},
+                {"erase": (lesson, self.batch, 1.0)},
                 selector=self.selector,
                 steps=self.steps,
-                batch=self.batch,
                 optimiser=Optimiser(lr=self.search_lr),
                 seed=seed_of("stereo", work.seed, number),
                 progress=work.progress,

@@ -276,7 +276,14 @@ class DiffusionModel(Editable):
         fresh = scheduler(str(request.scheduler), own.config, type(own), self.schedulers)
         options = self.schedule_options(request, fresh)
         return Schedule(
-            fresh, self.process, seeds, int(request.steps or 1), device=self.device, **options
+            fresh,
+            self.process,
+            seeds,
+            int(request.steps or 1),
+            eta=request.eta,
+            eta_scale=request.eta_scale,
+            device=self.device,
+            **options,
         )
 
     def schedule_options(self, request: Request, fresh: Any) -> dict[str, float]:

@@ -11,7 +11,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from excise.errors import unknown
+from excise.errors import Unsupported, unknown
 from excise.models.process import Process
 from excise.models.quiet import quietly
 from excise.rng import generator
@@ -48,18 +48,35 @@ FIXED = {"clip_sample": False, "skip_prk_steps": True}
 
 
 class Schedule:
-    """A scheduler of its own for one batch: stateful, used once, never the pipeline's."""
+    """A scheduler of its own for one batch: stateful, used once, never the pipeline's.
+
+    eta, eta_scale: as in a request; they need DDIM.
+    """
 
     def __init__(
-        self, scheduler: Any, process: Process, seeds: Sequence[int], steps: int, **timesteps: Any
+        self,
+        scheduler: Any,
+        process: Process,
+        seeds: Sequence[int],
+        steps: int,
+        *,
+        eta: float | None = None,
+        eta_scale: float = 1.0,
+        **timesteps: Any,
     ) -> None:
-        self._scheduler = scheduler
+        self._takes = inspect.signature(scheduler.step).parameters
+        if eta is not None and "eta" not in self._takes:
+            raise Unsupported(
+                f"expected the scheduler ddim for a request with eta, got "
+                f"{type(scheduler).__name__}; set scheduler to ddim, or eta to None"
+            )
+        self._scheduler, self._process = scheduler, process
+        self._eta, self._eta_scale = eta, eta_scale
         with quietly():
             self._scheduler.set_timesteps(steps, **timesteps)
         self._timesteps: Tensor = scheduler.timesteps
         # Schedulers that add noise on the way draw each picture's from its own seed.
         self._noise = [generator("noise on the way", seed) for seed in seeds]
-        self._takes_noise = "generator" in inspect.signature(scheduler.step).parameters
         self.levels = [process.level(float(t)) for t in self._timesteps]
 
     def begin(self, first: int) -> None:
@@ -96,12 +113,33 @@ class Schedule:
 
     def advance(self, prediction: Tensor, x: Tensor, index: int) -> Tensor:
         """The scheduler's x at the next step."""
-        noise = {"generator": self._noise} if self._takes_noise else {}
+        if self._eta is not None:
+            return self._stirred(prediction, x, index, self._eta)
+        noise = {"generator": self._noise} if "generator" in self._takes else {}
         return _tensor(
             self._scheduler.step(prediction, self._timesteps[index], x, return_dict=False, **noise)[
                 0
             ]
         )
+
+    def _stirred(self, prediction: Tensor, x: Tensor, index: int, eta: float) -> Tensor:
+        """A step of DDIM with eta of any size (arXiv:2010.02502, eq. 12 and 16).
+
+        x' = sqrt(a') x0 + sqrt(|1 - a' - s^2|) eps + scale s z, with
+        s = eta sqrt((1 - a') / (1 - a)) sqrt(1 - a / a'); a and a' are abar at this step and at
+        the next. Above eta = 1 the root's argument may be negative; its absolute value is what the
+        authors of arXiv:2505.17013 take.
+        """
+        own, t = self._scheduler, int(self._timesteps[index])
+        after = t - own.config.num_train_timesteps // own.num_inference_steps
+        a = float(own.alphas_cumprod[t])
+        b = float(own.alphas_cumprod[after] if after >= 0 else own.final_alpha_cumprod)
+        sigma = eta * ((1 - b) / (1 - a) * (1 - a / b)) ** 0.5
+        x0 = self._process.to_x0(x, prediction, self.levels[index])
+        eps = self._process.to_eps(x, prediction, self.levels[index])
+        z = torch.stack([torch.randn(x.shape[1:], generator=g) for g in self._noise])
+        ahead = b**0.5 * x0 + abs(1 - b - sigma**2) ** 0.5 * eps
+        return _tensor(ahead + self._eta_scale * sigma * z.to(x))
 
 
 def scheduler(name: str, config: Mapping[str, Any], own: type, known: Mapping[str, str]) -> Any:

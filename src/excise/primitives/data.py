@@ -133,38 +133,6 @@ def concept_pictures(
     )
 
 
-def attack_latents(
-    model: TextToImage,
-    concept: Concept,
-    n: int,
-    *,
-    base: TextToImage | None = None,
-    share: Literal["attack", "all"] = "attack",
-    seed: int = 0,
-    progress: Progress | None = None,
-) -> Tensor:
-    """Latents (m, c, h, w) of the pictures that an attacker has of a concept.
-
-    The concept's own, of which ``attack`` takes the part that no eraser sees and ``all`` takes
-    everything; else ``n`` that the unedited model draws.
-
-    Raises:
-        BadConcept: the concept has none, and there is no unedited model to draw them.
-    """
-    if concept.pictures is not None and share == "all":
-        with torch.no_grad():
-            return torch.cat([model.encode_pictures(p) for p in torch.split(concept.pictures, 16)])
-    if concept.pictures is None and (base is None or (base is model and model.edits)):
-        raise BadConcept(
-            f"expected pictures of {concept.name!r}, or an unedited model that draws them, got "
-            "neither; give the attack's concept pictures"
-        )
-    source = model if concept.pictures is not None or base is None else base
-    return concept_pictures(
-        source, concept, n, split="attack", seed=seed, progress=progress
-    ).latents
-
-
 def drawn(model: TextToImage, request: Request) -> tuple[Tensor, Samples]:
     """The pictures of a request, and their latents (n, c, h, w), float32, on the CPU."""
     samples = model.generate(request)

@@ -6,6 +6,7 @@ of text to image knows.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -203,6 +204,25 @@ def avoided(
                 shown.note(f"{encoder} reads {read} of the {words} words to avoid: name fewer")
         shown.advance()
     return chosen
+
+
+def named_in(text: str, words: Iterable[str]) -> re.Match[str] | None:
+    """Where a text has one of some words, whole and in any case; the longest of them first."""
+    for word in sorted(set(words), key=lambda n: (-len(n), n)):
+        if found := re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text, flags=re.IGNORECASE):
+            return found
+    return None
+
+
+def placed(text: str, concept: Concept, join: str, put: str = SOFT) -> str:
+    """A prompt with ``put`` in the place of the first word there is for the concept.
+
+    join: how it is added to a prompt ``{}`` without any; holds ``<1>`` in the place of ``put``.
+    """
+    found = named_in(text, (*concept.names, *concept.held_back))
+    if found:
+        return text[: found.start()] + put + text[found.end() :]
+    return join.replace("{}", text).replace(SOFT, put)
 
 
 def held_back(model: TextToImage, concept: Concept) -> tuple[Prompt, ...]:

@@ -55,6 +55,8 @@ def request_to_json(
         if start is None
         else {"level": start.level, **{k: put(v) for k, v in held.items() if v is not None}},
         "noise_scale": request.noise_scale,
+        # Only where it is set, so that what older versions wrote keeps its hash.
+        **({} if request.eta is None else {"eta": request.eta, "eta_scale": request.eta_scale}),
         "size": None if size is None else list(size),
         "edit": None if request.edit is None else request.edit.digest,
     }
@@ -86,6 +88,8 @@ def request_from_json(
         if start is None
         else Start(level=start["level"], **{k: get(start[k]) for k in START if k in start}),
         noise_scale=data["noise_scale"],
+        eta=data.get("eta"),
+        eta_scale=data.get("eta_scale", 1.0),
         size=None if data["size"] is None else (data["size"][0], data["size"][1]),
         edit=None if data["edit"] is None else _look_up(edits, data["edit"], "edit"),
     )

@@ -59,6 +59,8 @@ def _kind(request: Request) -> Hashable:
         request.guidance,
         request.scheduler,
         request.noise_scale,
+        request.eta,
+        request.eta_scale,
         request.size,
         None if request.edit is None else request.edit.digest,
         bool(request.prompts),

@@ -70,6 +70,9 @@ class Request:
     steps, guidance, scheduler: None leaves them to the model's own defaults, which
         ``Samples.request`` then shows filled in.
     terms: composition. start: another start than noise. noise_scale: factor on the initial noise.
+    eta: of DDIM (Song et al. 2021, arXiv:2010.02502, eq. 16), how much noise is added on the way:
+        0 is none, 1 as much as DDPM's, and more may be asked for; None leaves it to the scheduler.
+        eta_scale: a further factor on that noise alone.
     size: (height, width) in pixels; None is the model's own.
     edit: an edit that is applied while drawing, on top of those already applied.
     """
@@ -84,6 +87,8 @@ class Request:
     terms: tuple[Term, ...] = ()
     start: Start | None = None
     noise_scale: float = 1.0
+    eta: float | None = None
+    eta_scale: float = 1.0
     size: tuple[int, int] | None = None
     edit: EditLike | None = field(default=None)
 
@@ -109,6 +114,8 @@ class Request:
             raise UserError(f"expected steps >= 1, got {self.steps}")
         if self.guidance is not None and not math.isfinite(self.guidance):
             raise UserError(f"expected a finite guidance, got {self.guidance}")
+        if not (0 <= (self.eta or 0.0) < math.inf and 0 <= self.eta_scale < math.inf):
+            raise UserError(f"expected eta and eta_scale >= 0, got {self.eta} and {self.eta_scale}")
 
     def __len__(self) -> int:
         return len(self.seeds)
