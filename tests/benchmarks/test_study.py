@@ -127,9 +127,10 @@ def test_a_claim_finds_what_the_ladder_has_drawn(tiny: Any, tmp_path: Path) -> N
     assert one.report(edit, "cat", sizes=SMALL).to_json()["seed"] == 0  # read, not made
 
 
-def test_a_claim_asks_for_nothing_that_the_ladder_does_not() -> None:
+def test_a_claim_is_one_rung_of_the_ladder_with_a_full_pool() -> None:
     for rung in LADDER.rungs:
         sizes = claim(rung)
         changed = {n for n, v in vars(sizes).items() if v != getattr(LADDER, n)}
-        assert changed == {"rungs", "decoys"}
+        assert changed == {"rungs", "decoys", "restarts", "best_of"}
         assert (sizes.rungs, sizes.decoys) == ((rung,), 0)
+        assert (sizes.restarts, sizes.best_of) == (24, 8)

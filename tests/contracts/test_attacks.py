@@ -43,7 +43,9 @@ def kind(request: pytest.FixtureRequest) -> type[Attack]:
 
 @pytest.fixture(scope="module")
 def attack(kind: type[Attack]) -> Attack:
-    assert kind.smallest, f"say {kind.name}.smallest: settings for a search of about a second"
+    assert kind.smallest or not dataclasses.fields(kind), (
+        f"say {kind.name}.smallest: settings for a search of about a second"
+    )
     return build(kind, kind.smallest)
 
 
@@ -117,11 +119,11 @@ def test_it_is_a_value_that_says_where_it_comes_from(kind: type[Attack], attack:
     assert re.search(r"arXiv:\d{4}\.\d{4,5}|null", kind.paper)
     assert dataclasses.is_dataclass(attack)
     assert build(kind, recipe(attack)) == attack
-    field = next(iter(recipe(attack)))
+    field = next(iter(recipe(attack)), "anything")
     with pytest.raises(dataclasses.FrozenInstanceError):
         setattr(attack, field, None)
     with pytest.raises(TypeError):
-        kind(recipe(attack)[field])  # type: ignore[call-arg]
+        kind(1)  # type: ignore[call-arg]
 
 
 def test_its_threat_model_is_said_in_known_words(kind: type[Attack]) -> None:
@@ -134,6 +136,9 @@ def test_its_threat_model_is_said_in_known_words(kind: type[Attack]) -> None:
 def test_budgets_can_be_built_and_grow(kind: type[Attack]) -> None:
     for settings in kind.measured.values():
         build(kind, settings)
+    if not dataclasses.fields(kind):
+        assert not kind.budgets
+        return
     assert set(kind.budgets) == set(BUDGETS)
     plain = build(kind, {})
     assert len({recipe_text(plain.at(b)) for b in BUDGETS}) == len(BUDGETS)

@@ -27,6 +27,8 @@ PLACES = [
     for name in registry.names("eraser")
     for field in registry.get("eraser", name).__dataclass_fields__
     if field == "lr" or field.endswith("_lr")
+    # What searches find is held to the norms of words, and so stays a number at any rate.
+    if field != "inversion_lr"
 ]
 
 

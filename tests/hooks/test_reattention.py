@@ -38,6 +38,7 @@ def test_low_frequencies_that_are_more_are_scaled_and_nothing_else() -> None:
     torch.testing.assert_close(damped(own, other, 0.2), 0.2 * 2 * low + 3 * high + 5)
     torch.testing.assert_close(damped(own, other, 1.0), own)
     torch.testing.assert_close(damped(own, own, 0.2), own)
+    torch.testing.assert_close(damped(own * (1 + 1e-6), own, 0.2), own)  # rounding is no reason
     torch.testing.assert_close(damped(own, 0 * own, 0.2), 0.2 * (2 * low + 5) + 3 * high)
 
 

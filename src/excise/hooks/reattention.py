@@ -17,6 +17,9 @@ from torch import Tensor
 from excise.types import Condition, Step
 
 FILTERED, TWIN = 1.0, 2.0  # roles of rows; all others have 0
+ROUNDING = 1e-4
+"""By how much of a magnitude two have to differ: features that no text has reached are the same in
+both branches, and rows of a batch differ by rounding."""
 
 
 def damped(own: Tensor, other: Tensor, scale: float) -> Tensor:
@@ -32,7 +35,7 @@ def damped(own: Tensor, other: Tensor, scale: float) -> Tensor:
         for size in own.shape[-2:]
     )
     low = rows[:, None] & columns[None, :]  # (h, w)
-    more = low & (a.abs() > b.abs())
+    more = low & (a.abs() > (1 + ROUNDING) * b.abs())
     new: Tensor = torch.fft.ifft2(torch.where(more, scale * a, a)).real
     return new.to(own.dtype)
 
