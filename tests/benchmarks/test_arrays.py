@@ -42,7 +42,7 @@ def test_arrays_are_what_the_report_was_made_from(tmp_path: Path) -> None:
     assert record.kept is not None
     assert kept([found]).value == pytest.approx(record.kept.mean["edit"].value)
     assert kept([found]).low() == pytest.approx(record.kept.mean["edit"].low)
-    row = {**figures(report), "concept": "cat"}
+    row = {**figures(report), "concept": "cat", "method": "task_vector"}
     both = summary([row, row], [found, found])
     assert both["edits"] == 2
     assert both["plain"] == row["plain"]
