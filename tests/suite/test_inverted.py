@@ -114,6 +114,34 @@ def test_all_inputs_are_drawn_together_and_as_they_are_alone(
         assert (sheet.int() - pictures.int()).abs().max() <= 1
 
 
+def test_whole_conditionings_are_inputs_as_well() -> None:
+    model, latents = two.model(), two.trained.world().latents["cat"]
+    made = [
+        Inverter(space=space, steps=2, samples=2).run(model, latents, restarts=2, seed=1).artefact()
+        for space in ("token", "condition")
+    ]
+    history = History(
+        record={"choose": {"sets": [one.record for one in made]}},
+        tensors={
+            f"choose/{i}/{name}": value
+            for i, one in enumerate(made)
+            for name, value in one.tensors.items()
+        },
+    )
+    base = arms()[0]
+    bench = Bench(arms={base.key: base}, concept=two.CAT, judge=two.Two(), sizes=SMALL)
+    book = Book()
+    found = inversions(bench, book, history, None)
+    assert found is not None
+    assert [row.label for row in found.rows] == ["1", "2", "3", "4"]
+    texts = [set(group.prompts) for group in book.groups]
+    assert texts == [{"a picture of <1>"}] * 2 + [{"no words"}] * 2
+    seeds = next(iter(book.groups)).seeds
+    for i, sheet in enumerate(list(book.sheets.values())[2:]):
+        pictures = model.generate(history.choose[1].request(model, i, seeds=seeds)).uint8()
+        assert (sheet.int() - pictures.int()).abs().max() <= 1
+
+
 def test_without_a_record_there_is_no_section() -> None:
     bench = Bench(arms={}, concept=two.CAT, judge=two.Two(), sizes=SMALL)
     assert inversions(bench, Book(), History(), None) is None

@@ -22,7 +22,7 @@ from excise.suite.bench import Bench, Made
 from excise.suite.book import Book
 from excise.suite.held_out import LOSS, HeldOut
 from excise.suite.history import History
-from excise.types import Request, Score, merged
+from excise.types import Score, merged
 
 EMBEDDINGS = "inverted inputs"
 MOST, SHOWN = 32, 4  # inputs, and pictures of each that are kept
@@ -87,7 +87,9 @@ def _row(
 ) -> Inverted:
     each = bench.sizes.embedding
     part = slice(number * each, (number + 1) * each)
-    texts, seeds = [str(found.settings["template"])] * each, _seeds(bench)
+    words = found.settings["space"] in ("token", "simplex")
+    texts = [str(found.settings["template"]) if words else "no words"] * each
+    seeds = _seeds(bench)
     rates: dict[str, Rate] = {}
     shown: dict[str, Sequence[bool]] = {}
     for key, one in made.items():
@@ -135,7 +137,8 @@ def _made(bench: Bench, arm: Arm, found: Inversion, held: HeldOut | None) -> _Se
         values, small = [], []
         with arm.live() as model:
             # Requests that differ in texts alone are one kind, so pictures come in their order.
-            for _, request in merged([Request(prompts=(p,), seeds=seeds) for p in found.prompts()]):
+            asked = [found.request(model, i, seeds=seeds) for i in range(len(found))]
+            for _, request in merged(asked):
                 pictures = model.generate(request).uint8()
                 sheet = read(bench.judge, pictures, [bench.label])
                 values.append(sheet.score(bench.label).values)
