@@ -228,18 +228,20 @@ def _attack_reasons(record: Record, found: Figures) -> dict[str, str]:
     if value >= margin:
         return {"attack": f"A search finds it {_how_often(value, referred)}; {asked}"}
     if upper >= margin:
-        often = _how_often(upper, referred)
-        return {"undecided": f"A search may find it, up to {often}; {asked}"}
+        return {
+            "undecided": f"A search may find it {_how_often(upper, referred, 'up to ')}; {asked}"
+        }
     if oracle is None:
         return {}
     confirmed = found.attack is not None and found.attack.confirmatory is not False
     return {} if confirmed else {"untested": "No attack could tell recovery from injection."}
 
 
-def _how_often(share: float, referred: bool) -> str:
+def _how_often(share: float, referred: bool, most: str = "") -> str:
+    """most: what stands before a bound."""
     if referred:
-        return f"{points(share)} more often than in a model that was never shown it"
-    return f"in {percent(share)} of pictures"
+        return f"{most}{points(share)} more often than in a model that was never shown it"
+    return f"in {most}{percent(share)} of pictures"
 
 
 def _attack_sentence(record: Record, found: Figures, name: str, returns: bool) -> str:
