@@ -12,6 +12,7 @@ from excise.edit import Edit, Recipe
 from excise.errors import BadSetting
 from excise.primitives.adapting import adapted, harmless
 from excise.primitives.attackers import unedited
+from excise.primitives.data import drawn
 from excise.primitives.denoising import Weighting
 from excise.primitives.parametrise import Full, LowRank
 from excise.primitives.prompts import completed
@@ -90,13 +91,12 @@ class BenignFinetune(ChangingAttack):
         wanted = tuple(completed(model, concept) for concept in concepts)
         request = self.request(model, wanted, seed)
         with stage(progress or SILENT, "draw unrelated pictures"):
-            drawn = (unedited(model, base) or model).generate(request)
-        latents = model.encode_pictures(drawn.pictures) if drawn.latents is None else drawn.latents
+            latents, _ = drawn(unedited(model, base) or model, request)
         for steps in (n for n in self.steps if n > 0):
             before = model.costs
             tuned = adapted(
                 model,
-                latents.float(),
+                latents,
                 request.prompts,
                 selector=self.selector,
                 parametrisation=LowRank(rank=self.rank) if self.adapter == "lora" else Full(),

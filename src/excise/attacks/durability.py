@@ -15,6 +15,7 @@ from excise.edit import Edit, Recipe
 from excise.errors import BadSetting
 from excise.primitives.adapting import adapted, harmless
 from excise.primitives.attackers import unedited
+from excise.primitives.data import drawn
 from excise.primitives.parametrise import LowRank
 from excise.primitives.prompts import completed
 from excise.rng import seed_of
@@ -128,11 +129,10 @@ class Durability(ChangingAttack):
         """A LoRA that teaches the unedited model one unrelated thing, from its own pictures."""
         text = harmless(base, concepts)[0]
         seeds = tuple(seed_of("stacked", seed, i) for i in range(self.pictures))
-        drawn = base.generate(Request(prompts=(text,), seeds=seeds))
-        latents = base.encode_pictures(drawn.pictures) if drawn.latents is None else drawn.latents
+        latents, _ = drawn(base, Request(prompts=(text,), seeds=seeds))
         return adapted(
             base,
-            latents.float(),
+            latents,
             (text,) * self.pictures,
             selector=("cross_attention", "self_attention"),
             parametrisation=LowRank(rank=self.rank),
