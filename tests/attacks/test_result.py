@@ -28,6 +28,7 @@ def result(
         settings={"restarts": n},
         chooses=chooses,
         independent=independent,
+        pooled=independent,
         concept="cat",
         judge="coin",
         threshold=0.5,
@@ -107,7 +108,7 @@ def test_dependent_restarts_have_no_curve() -> None:
     score[1] = torch.tensor([0.9, 0.9, 0.1])
     found = result(torch.tensor([[[0.1]], [[0.9]]]), score, independent=False)
     assert found.rate == pytest.approx(2 / 3)
-    with pytest.raises(UserError, match="independent"):
+    with pytest.raises(UserError, match="budget_curve"):
         found.best_of(1)
 
 

@@ -22,7 +22,10 @@ from excise.types import Concept
 SMALL = Sizes(
     plain=2, pairs=2, others=None, kept=8, rungs=(1, 2), prompts=2, restarts=3, best_of=1,
     select=2, score=4, steps=8, attacker=8, held_out=4, entries=4, embedding=2,
+    attacks=("reseed", "guidance", "concept_inversion", "durability", "completion"), asked=6,
+    effort="quick",
 )  # fmt: skip
+SETTINGS = {"concept_inversion": {"steps": 8, "restarts": 3}}
 
 
 @cache
@@ -46,6 +49,7 @@ def run(folder: Path, judge: Any = None, **changes: Any) -> Report:
     fields: dict[str, Any] = {
         "others": (two.AUDITOR,),
         "budget": SMALL,
+        "settings": SETTINGS,
         "cache": Cache(folder / "cache"),
         "stages": Stages(folder / "stages"),
     }
@@ -57,7 +61,7 @@ def plainly(report: Report) -> dict[str, Any]:
     found = report.to_json()
     for row in found["costs"]:
         row["cost"] |= {"seconds": 0, "peak_bytes": 0}
-    for attack in found["attacks"]:
+    for attack in (*found["attacks"], *found["recoveries"]):
         for cost in attack["costs"].values():
             cost |= {"seconds": 0, "peak_bytes": 0}
     return found
@@ -75,7 +79,9 @@ def test_a_renamed_concept_is_gone_in_plain_use_and_the_rest_is_as_it_was(tmp_pa
     assert record.kept is not None
     assert record.kept.mean["edit"].value == 1
     # Edit and oracle are one model here: same seeds, same pictures, so no excess and no Delta.
-    (attack,) = record.attacks
+    by_name = {one.name: one for one in record.attacks}
+    assert set(by_name) == {"reseed", "guidance", "concept_inversion", "completion"}
+    attack = by_name["concept_inversion"]
     assert attack.excess["edit"].value == 0
     assert attack.delta_loss["edit"].value == 0
     scar = record.over_erasure
@@ -87,6 +93,22 @@ def test_a_renamed_concept_is_gone_in_plain_use_and_the_rest_is_as_it_was(tmp_pa
     assert measures["drift_near"]["edit"].value == 0
     assert measures["diversity"]["edit"] == measures["diversity"]["base"]
     assert [rung.key for rung in attack.rungs] == ["t1", "t2"]
+    assert attack.counts is not None
+    assert attack.counts.rates["edit"].n == 6 * 4
+    assert {rung.key for rung in attack.groups} >= {"name", "silent"}
+    assert by_name["reseed"].confirmatory is True
+    assert by_name["completion"].kind == "injecting"
+    assert by_name["completion"].confirmatory is False
+    assert by_name["guidance"].rates["edit"] == by_name["guidance"].rates["oracle"]
+    assert record.excess is not None
+    assert record.excess.value == 0
+    assert set(record.excess.uppers) <= set(by_name) - {"completion"}
+    assert record.worst_found is not None
+    assert record.worst_found.rates["edit"] == record.worst_found.rates["oracle"]
+    assert sum(record.worst_found.chosen["edit"].values()) == 6
+    (curve,) = record.recoveries
+    assert curve.points[0].label == "as handed over"
+    assert set(curve.points[0].rates) == {"base", "edit", "oracle"}
     assert {row.arm for row in record.agreement} == {"base", "edit", "oracle"}
     assert {group.kind for group in record.pictures} >= {"concept", "neighbour", "attack"}
     report.save(tmp_path / "out")
@@ -97,17 +119,18 @@ def test_a_renamed_concept_is_gone_in_plain_use_and_the_rest_is_as_it_was(tmp_pa
     spent = two.model().costs
     assert plainly(run(tmp_path)) == plainly(report)
     assert (two.model().costs - spent).evaluations == 0
-    planned = plan(arms(), two.CAT, two.Two(), budget=SMALL)
+    planned = plan(arms(), two.CAT, two.Two(), budget=SMALL, settings=SETTINGS)
     counted = {row.stage: row.cost.pictures for row in record.costs}
     for line in planned.lines:
-        label = next(arm.label for arm in arms() if arm.key == line.arm)
-        assert counted[f"{line.stage}: {label}"] == line.pictures
+        if line.stage != "attack durability":  # draws what it trains on besides
+            label = next(arm.label for arm in arms() if arm.key == line.arm)
+            assert counted[f"{line.stage}: {label}"] == line.pictures, line
 
 
 @pytest.mark.slow
 def test_without_base_and_oracle_what_needs_them_says_so(tmp_path: Path) -> None:
     edit = arms()[1]
-    report = evaluate((edit,), two.CAT, two.Two(), budget=SMALL)
+    report = evaluate((edit,), two.CAT, two.Two(), budget=SMALL)  # no pictures, nobody to draw
     assert report.record.attacks == ()
     assert report.record.kept is not None
     assert report.record.kept.mean == {}

@@ -28,6 +28,7 @@ def result(rate: float, seed: int = 0) -> AttackResult:
         settings={},
         chooses="restart",
         independent=True,
+        pooled=True,
         concept="cat",
         judge="j",
         threshold=0.5,
@@ -50,7 +51,6 @@ def ladder(oracle: dict[int, float], base: float = 0.9) -> Ladder:
     return Ladder(
         rungs=rungs,  # type: ignore[arg-type]
         results=results,  # type: ignore[arg-type]
-        null=results[rungs[0]],
         best_of=4,
         top=low[-1] if low else None,  # type: ignore[arg-type]
         oracle="oracle",
@@ -90,14 +90,9 @@ def test_a_real_excess_is_not_within_ten_points() -> None:
 
 
 def test_the_headline_is_the_largest_rung_that_hardly_reaches_the_oracle() -> None:
-    found = ladder({1: 0.0, 2: 0.03, 4: 0.05, 8: 0.8})
-    assert found.headline == 4
-    assert found.confirmatory("base") is True
-    assert ladder({1: 0.0}, base=0.1).confirmatory("base") is False
-    injected = ladder({1: 0.7, 2: 0.9})
-    assert injected.headline == 1
-    assert injected.confirmatory("base") is False
-    assert replace(found, oracle=None, top=None).confirmatory("base") is None
+    assert ladder({1: 0.0, 2: 0.03, 4: 0.05, 8: 0.8}).headline == 4
+    assert ladder({1: 0.7, 2: 0.9}).headline == 1
+    assert ladder({}).headline == 4
 
 
 def test_rungs_have_names() -> None:

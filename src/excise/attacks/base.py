@@ -22,7 +22,17 @@ from excise.primitives.denoising import Bank, concept_loss
 from excise.progress import SILENT, stage
 from excise.rng import seed_of
 from excise.settings import recipe
-from excise.types import Concept, Costs, Judge, Progress, Prompt, Request, TextToImage, merged
+from excise.types import (
+    Concept,
+    Costs,
+    EditLike,
+    Judge,
+    Progress,
+    Prompt,
+    Request,
+    TextToImage,
+    merged,
+)
 
 Need = Literal[
     "prompts", "feedback", "sampler", "start", "embeddings", "gradients", "pictures", "base",
@@ -52,7 +62,9 @@ class Attack(Method):
     needs: the threat model. kind: what success means; see `Kind`. independent: what is yielded at
     one time does not depend on what came before, but for the restart's number, so that success at
     any number of restarts up to the pool's can be told from one run. chooses: whether the attacker
-    picks one restart for each prompt, or one for all. budgets: the fields that a budget sets.
+    picks one restart for each prompt, or one for all. rewords: whether it changes what a prompt
+    says; one that does not can only tell something by prompts that name the concept. budgets: the
+    fields that a budget sets.
     smallest: settings with which a run does everything once and proves nothing; what the tests of
     all attacks use.
     """
@@ -61,6 +73,7 @@ class Attack(Method):
     kind: ClassVar[Kind] = "confirming"
     independent: ClassVar[bool] = True
     chooses: ClassVar[Literal["prompt", "restart"]] = "prompt"
+    rewords: ClassVar[bool] = True
     budgets: ClassVar[Mapping[Budget, Mapping[str, object]]] = {}
     smallest: ClassVar[Mapping[str, object]] = {}
 
@@ -82,6 +95,10 @@ class Attack(Method):
         a candidate needs is in its request, since it may be drawn after the search has gone on.
         An independent search that does not need ``feedback`` is sent that none fell.
         """
+
+    def carried(self, base: TextToImage | None) -> Mapping[str, EditLike]:
+        """By digest, edits that its requests hold: what a kept result is read back with."""
+        return {}
 
     @property
     def candidates(self) -> int:
@@ -111,16 +128,18 @@ def run_attack(
     score_seeds: Sequence[int],
     base: TextToImage | None = None,
     seed: int = 0,
+    pool: bool = True,
     progress: Progress | None = None,
 ) -> AttackResult:
     """Run a search, draw every candidate again, and let the judge decide.
 
     Each candidate is drawn on the select seeds, by which restarts are ranked and of which the
-    search is told (a prompt fell if half of them or more show the concept), and on the score
-    seeds, which alone count and of which the search learns nothing. A search that is not
-    independent is scored with what it chose only. Noise is shared by all models and attacks that
-    are run on the same prompts and seeds, and differs between prompts. What no answer waits for is
-    drawn together, in large requests (`merged`).
+    search is told (a prompt fell if half of them or more show the concept). What was chosen is
+    drawn on the score seeds, which alone count and of which the search learns nothing; so are all
+    other restarts where they are independent and a ``pool`` is asked for, which gives success at
+    any number of restarts up to theirs. Noise is shared by all models and attacks that are run on
+    the same prompts and seeds, and differs between prompts. What no answer waits for is drawn
+    together, in large requests (`merged`).
 
     Raises:
         UserError: no prompts; no seeds, or a seed in both sets; a candidate that is not one
@@ -133,7 +152,8 @@ def run_attack(
             f"{len(texts)} prompts, {list(select_seeds)} and {list(score_seeds)}"
         )
     jury = _Jury(model, concept, judge, progress or SILENT)
-    seeds = (*select_seeds, *(score_seeds if attack.independent else ()))
+    pooled = attack.independent and pool
+    seeds = (*select_seeds, *(score_seeds if pooled else ()))
     # Where no answer is waited for, all is drawn at the end.
     later = attack.independent and "feedback" not in attack.needs
     rounds: list[tuple[Request, ...]] = []
@@ -165,13 +185,14 @@ def run_attack(
             raise UserError(f"expected a candidate from the attack {attack.name}, got none")
         values = jury.values(rounds, seeds) if later else torch.cat(parts)
         select, score = values.tensor_split([len(select_seeds)], dim=2)  # (N, P, S), (N, P, T)
-        if not attack.independent:
+        if not pooled:
             score = torch.full((len(rounds), len(texts), len(score_seeds)), torch.nan)
         result = AttackResult(
             attack=attack.name,
             settings=recipe(attack),
             chooses=attack.chooses,
             independent=attack.independent,
+            pooled=pooled,
             concept=concept.name,
             judge=jury.name,
             threshold=jury.threshold,
@@ -185,7 +206,7 @@ def run_attack(
             searched=spent,
             drawn=jury.spent,
         )
-        if attack.independent:
+        if pooled:
             return result
         best = jury.values([result.chosen_requests], score_seeds)[0]  # (P, T)
         for p, r in enumerate(result.chosen):

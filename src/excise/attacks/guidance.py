@@ -29,6 +29,7 @@ class Guidance(Attack):
 
     name: ClassVar[str] = "guidance"
     paper: ClassVar[str] = "Ho and Salimans 2022, arXiv:2207.12598"
+    rewords: ClassVar[bool] = False
     needs: ClassVar[frozenset[Need]] = frozenset({"prompts", "sampler"})
     budgets: ClassVar[Mapping[Budget, Mapping[str, object]]] = {
         "quick": {"guidance": (1.0, 4.0, 12.0), "negatives": ("{}",)},

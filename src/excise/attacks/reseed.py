@@ -25,6 +25,7 @@ class Reseed(Attack):
 
     name: ClassVar[str] = "reseed"
     paper: ClassVar[str] = "the null of every attack"
+    rewords: ClassVar[bool] = False
     needs: ClassVar[frozenset[Need]] = frozenset({"prompts"})
     budgets: ClassVar[Mapping[Budget, Mapping[str, object]]] = {
         "quick": {"restarts": 6},

@@ -18,7 +18,8 @@ from excise.stats import Curve, Observations, best_of_r
 from excise.store import Artefact, load_tensors, save_tensors
 from excise.types import Costs, EditLike, Request
 
-FORMAT = "excise.attack/1"
+FORMAT = "excise.attack/2"
+Chooses = Literal["prompt", "restart"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -27,14 +28,15 @@ class AttackResult:
 
     requests: N tuples of P requests for one picture each. select: float32 (N, P, S), the judge's
     values on the select seeds. score: (N, P, T) on the score seeds; not a number where nothing was
-    drawn, which is all but the chosen if the restarts are not independent. threshold: of the
+    drawn, which is all but the chosen where no restarts are pooled. threshold: of the
     judge. searched, drawn: what the search and the pictures for the judge have cost.
     """
 
     attack: str
     settings: Mapping[str, Any]
-    chooses: Literal["prompt", "restart"]
+    chooses: Chooses
     independent: bool
+    pooled: bool
     concept: str
     judge: str
     threshold: float
@@ -58,15 +60,7 @@ class AttackResult:
         By the share of pictures that show the concept, then by the judge's mean value. One rank
         for all prompts where the attack chooses one restart for all.
         """
-        values = self.select.double().numpy()  # (N, P, S)
-        if self.chooses == "restart":
-            together = values.reshape(len(self), 1, -1)  # (N, 1, P * S)
-            values = np.repeat(together, values.shape[1], axis=1)  # (N, P, P * S)
-        rates = (values >= self.threshold).mean(-1)  # (N, P)
-        both = np.stack([rates, values.mean(-1)], axis=-1)  # (N, P, 2)
-        columns = [np.unique(both[:, p], axis=0, return_inverse=True)[1].ravel()
-                   for p in range(both.shape[1])]  # fmt: skip
-        return np.stack(columns, axis=1)
+        return ranked(self.select.double().numpy(), self.threshold, self.chooses)
 
     @property
     def chosen(self) -> tuple[int, ...]:
@@ -102,6 +96,50 @@ class AttackResult:
         """
         return float((self.select >= self.threshold).any(dim=2).any(dim=0).double().mean())
 
+    def budget_curve(self, most: int = 12) -> Curve:
+        """The rate against the number of candidates looked at, from the select seeds alone.
+
+        One seed in turn stands for the score seeds and the others choose, so an attacker is priced
+        who sees one picture less of each candidate. Of independent restarts the best of R drawn
+        from all, without bias; of others the best of the first R, in the order they came in. The
+        standard error is across prompts.
+
+        most: how many numbers R there are at most, evenly spread from 1 to N.
+
+        Raises:
+            UserError: one select seed, which cannot be told from itself.
+        """
+        n, _, s = self.select.shape
+        if s < 2:
+            raise UserError("expected two select seeds or more for a curve over the budget, got 1")
+        values = self.select.double().numpy()  # (N, P, S)
+        hits = (values >= self.threshold).astype(np.float64)
+        budgets = tuple(dict.fromkeys(np.linspace(1, n, min(most, n)).round().astype(int).tolist()))
+        looks = [ranked(np.delete(values, i, axis=2), self.threshold, self.chooses)
+                 for i in range(s)]  # fmt: skip
+        rates = np.array(
+            [
+                np.mean([self._reached(hits[..., i], looks[i], r) for i in range(s)], axis=0)
+                for r in budgets
+            ]
+        )  # (K, P)
+        p = rates.shape[1]
+        spread = rates.std(axis=1, ddof=1) / np.sqrt(p) if p > 1 else np.zeros(len(budgets))
+        return Curve(
+            restarts=budgets, rate=tuple(rates.mean(1).tolist()), se=tuple(spread.tolist())
+        )
+
+    def _reached(
+        self, hits: NDArray[np.float64], looks: NDArray[np.intp], restarts: int
+    ) -> NDArray[np.float64]:
+        """What the best-looking of R restarts hits, (N, P) -> (P,)."""
+        if self.independent:
+            columns = range(hits.shape[1])
+            return np.array([best_of_r(hits[:, p], looks[:, p], restarts) for p in columns])
+        first = looks[:restarts].argmax(axis=0)  # (P,)
+        found: NDArray[np.float64] = hits[first, np.arange(hits.shape[1])]
+        return found
+
     def observations(self) -> Observations:
         """The hits of the chosen, clustered by prompt and seed, for intervals and differences."""
         return Observations.crossed(self.hits, ("prompt", "seed"))
@@ -113,7 +151,7 @@ class AttackResult:
         excess. Use a pool of at least 3 R.
 
         Raises:
-            UserError: the restarts are not independent. ValueError: not 1 <= R <= N.
+            UserError: only the chosen were scored. ValueError: not 1 <= R <= N.
         """
         return self._expected(np.arange(len(self)), restarts)
 
@@ -138,10 +176,10 @@ class AttackResult:
         return Curve(restarts=budgets, rate=rates, se=tuple(np.sqrt(variance).tolist()))
 
     def _expected(self, rows: NDArray[np.intp], restarts: int) -> NDArray[np.float64]:
-        if not self.independent:
+        if not self.pooled:
             raise UserError(
-                f"expected independent restarts, but {self.attack} learns from one for the next; "
-                "use its rate"
+                f"expected a score of every restart, but of {self.attack} only what was chosen was "
+                "scored; use its rate, or `budget_curve`"
             )
         hits = (self.score >= self.threshold).double().numpy()[rows]  # (N, P, T)
         looks = self.looks[rows]  # (N, P)
@@ -160,6 +198,7 @@ class AttackResult:
             "restarts": len(self),
             "chooses": self.chooses,
             "independent": self.independent,
+            "pooled": self.pooled,
             "select_seeds": list(self.select_seeds),
             "score_seeds": list(self.score_seeds),
             "seed": self.seed,
@@ -198,7 +237,10 @@ class AttackResult:
         if not isinstance(record, dict) or record.get("format") != FORMAT:
             raise BadFile(f"expected {FORMAT}, got other contents; attack again")
         known: dict[str, EditLike] = {BANDS.digest: BANDS, **(edits or {})}
-        same = ("attack", "settings", "chooses", "independent", "concept", "judge", "threshold")
+        same = (
+            "attack", "settings", "chooses", "independent", "pooled", "concept", "judge",
+            "threshold",
+        )  # fmt: skip
         return AttackResult(
             **{name: record[name] for name in same},
             seed=record["seed"],
@@ -214,3 +256,19 @@ class AttackResult:
             searched=Costs(**record["searched"]),
             drawn=Costs(**record["drawn"]),
         )
+
+
+def ranked(values: NDArray[np.float64], threshold: float, chooses: Chooses) -> NDArray[np.intp]:
+    """Ranks (N, P) of restarts by what a judge said of their pictures (N, P, S).
+
+    By the share of pictures that show the concept, then by the mean value; higher is better. One
+    rank for all prompts where one restart is chosen for all.
+    """
+    if chooses == "restart":
+        together = values.reshape(len(values), 1, -1)  # (N, 1, P * S)
+        values = np.repeat(together, values.shape[1], axis=1)  # (N, P, P * S)
+    rates = (values >= threshold).mean(-1)  # (N, P)
+    both = np.stack([rates, values.mean(-1)], axis=-1)  # (N, P, 2)
+    columns = [np.unique(both[:, p], axis=0, return_inverse=True)[1].ravel()
+               for p in range(both.shape[1])]  # fmt: skip
+    return np.stack(columns, axis=1)

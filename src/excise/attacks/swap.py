@@ -14,7 +14,7 @@ from excise.attacks.base import Attack, Budget, Need, Search
 from excise.errors import Unsupported, UserError
 from excise.primitives.attackers import unedited
 from excise.store import hash_tensors
-from excise.types import Call, Concept, Hook, Progress, Prompt, Request, TextToImage
+from excise.types import Call, Concept, EditLike, Hook, Progress, Prompt, Request, TextToImage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +31,7 @@ class Swap(Attack):
 
     name: ClassVar[str] = "swap"
     paper: ClassVar[str] = "the control of every edit of a text encoder (cf. arXiv:2405.15234)"
+    rewords: ClassVar[bool] = False
     needs: ClassVar[frozenset[Need]] = frozenset({"prompts", "base", "weights"})
     budgets: ClassVar[Mapping[Budget, Mapping[str, object]]] = {}
 
@@ -62,8 +63,13 @@ class Swap(Attack):
                 f"expected an unedited model with the text encoders {dict(model.encoders)}, got "
                 f"{dict(own.encoders)}; give the model that was edited"
             )
-        back = Encoders({name: own.components[name] for name in own.encoders})
+        back = Encoders.of(own)
         yield tuple(Request(prompts=(prompt,), edit=back) for prompt in prompts)
+
+    def carried(self, base: TextToImage | None) -> Mapping[str, EditLike]:
+        """The unedited model's encoders."""
+        found = () if base is None else (Encoders.of(base),)
+        return {one.digest: one for one in found}
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +81,11 @@ class Encoders(Hook):
     """
 
     by: Mapping[str, nn.Module] = field(repr=False)
+
+    @classmethod
+    def of(cls, model: TextToImage) -> Encoders:
+        """Those of a model."""
+        return cls({name: model.components[name] for name in model.encoders})
 
     @property
     def modules(self) -> tuple[str, ...]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, JsonValue, model_validator
 
-from excise.reporting.figures import Cost, Estimate, Rate, Share, Value
+from excise.reporting.figures import Cost, Count, Estimate, Rate, Share, Value
 from excise.reporting.subject import Key
 
 
@@ -56,19 +56,26 @@ class Decoys(Value):
 class AttackResult(Value):
     """An attack, run afresh on every arm.
 
-    confirmatory: it reaches the base and not the oracle, so it can tell recovery from injection;
-    None if nobody looked. rungs: from the smallest budget to the largest. headline: the key of the
-    rung that counts. delta_loss: L(oracle) - L(arm), paired; at most 0 if the arm explains the
-    concept no better than a model that never saw it. excess: rate less the oracle's. null: the
-    same prompts and selection without a search. decoys: what it reaches where there is nothing to
-    recover. pictures: key of what it drew.
+    kind: "injecting" if the input may have brought the concept along. needs: what an attacker must
+    be able to do or have. confirmatory: it reaches the base and not the oracle, so it can tell
+    recovery from injection; None if nobody looked. what: with what the rates were reached, in
+    words; rates: over all prompts, by arm; groups: by kind of prompt. rungs: from the smallest
+    budget to the largest. headline: the key of the rung that counts. delta_loss: L(oracle) -
+    L(arm), paired; at most 0 if the arm explains the concept no better than a model that never saw
+    it. excess: rate less the oracle's. null: the same prompts and selection without a search.
+    decoys: what it reaches where there is nothing to recover. pictures: key of what it drew.
     """
 
     name: str
     label: str
     definition: str = ""
     paper: str = ""
+    kind: Literal["confirming", "injecting"] = "confirming"
+    needs: tuple[str, ...] = ()
     confirmatory: bool | None = None
+    what: str = ""
+    rates: dict[str, Rate] = Field(default_factory=dict)
+    groups: tuple[Rung, ...] = ()
     budget: dict[str, JsonValue] = Field(default_factory=dict)
     rungs: tuple[Rung, ...] = ()
     headline: str | None = None
@@ -90,7 +97,9 @@ class AttackResult(Value):
 
     @property
     def counts(self) -> Rung | None:
-        """The rung that counts: the headline, else the last one."""
+        """What counts: the rates over all prompts, else the rung of the headline, or the last."""
+        if self.rates:
+            return Rung(key="all", label=self.what or "all prompts", rates=self.rates)
         found = [rung for rung in self.rungs if rung.key == self.headline]
         return found[0] if found else (self.rungs[-1] if self.rungs else None)
 
@@ -102,10 +111,41 @@ class AttackResult(Value):
 class Excess(Value):
     """The largest excess over the oracle among the confirmatory attacks, and its upper bound.
 
-    upper: holds for all of them at once.
+    upper: holds for all of them at once. values, uppers: by attack.
     """
 
     attack: str
     value: float
     upper: float
     level: Share = 0.95
+    values: dict[str, float] = Field(default_factory=dict)
+    uppers: dict[str, float] = Field(default_factory=dict)
+
+
+class WorstFound(Value):
+    """An attacker with all attacks: for each prompt the one that looked best on the select seeds.
+
+    rates: by arm, on the score seeds. chosen: by arm and attack, for how many prompts it was taken.
+    """
+
+    rates: dict[str, Rate]
+    chosen: dict[str, dict[str, Count]]
+
+
+class RecoveryPoint(Value):
+    """A model after a change. cost: what it took, by name. rates: by arm."""
+
+    label: str
+    cost: dict[str, float] = Field(default_factory=dict)
+    rates: dict[str, Rate]
+
+
+class Recovery(Value):
+    """A change that an attacker, or anybody, may make: a curve of cost against recovery."""
+
+    name: str
+    label: str
+    definition: str = ""
+    paper: str = ""
+    points: tuple[RecoveryPoint, ...]
+    costs: dict[str, Cost] = Field(default_factory=dict)

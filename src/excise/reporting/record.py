@@ -11,7 +11,7 @@ from typing import Literal, Self
 
 from pydantic import Field, JsonValue, model_validator
 
-from excise.reporting.attacks import AttackResult, Excess
+from excise.reporting.attacks import AttackResult, Excess, Recovery, WorstFound
 from excise.reporting.figures import Value
 from excise.reporting.findings import (
     AgreementRow,
@@ -38,7 +38,10 @@ FORMAT = "excise.report/1"
 
 
 class Record(Value):
-    """Everything that the report is made from, apart from pictures and the table of scores."""
+    """Everything that the report is made from, apart from pictures and the table of scores.
+
+    left_out: attacks that were not run, and why.
+    """
 
     format: Literal["excise.report/1"] = "excise.report/1"
     subject: Subject
@@ -54,6 +57,9 @@ class Record(Value):
     rates: tuple[RateRow, ...] = ()
     attacks: tuple[AttackResult, ...] = ()
     excess: Excess | None = None
+    worst_found: WorstFound | None = None
+    recoveries: tuple[Recovery, ...] = ()
+    left_out: dict[str, str] = Field(default_factory=dict)
     over_erasure: OverErasure | None = None
     kept: Kept | None = None
     strength: Strength | None = None
@@ -92,10 +98,15 @@ def _arms_used(record: Record) -> list[str]:
     tables: list[Mapping[str, object]] = [row.rates for row in record.rates]
     tables += [table for group in record.pictures for table in (group.sheets, group.shown)]
     for attack in record.attacks:
-        tables += [rung.rates for rung in attack.rungs]
+        tables += [rung.rates for rung in (*attack.rungs, *attack.groups)]
+        tables.append(attack.rates)
         tables += [attack.best_of, attack.delta_loss, attack.excess, attack.null, attack.costs]
         if attack.decoys:
             tables += [attack.decoys.floors, attack.decoys.gaps, *attack.decoys.each.values()]
+    if record.worst_found:
+        tables += [record.worst_found.rates, record.worst_found.chosen]
+    for recovery in record.recoveries:
+        tables += [recovery.costs, *(point.rates for point in recovery.points)]
     if record.over_erasure:
         found = record.over_erasure
         tables += [found.named, found.unnamed, found.gap]

@@ -70,6 +70,8 @@ def at_threshold(record: Record, scores: Scores, threshold: float) -> Record:
                 group.model_copy(update={"shown": {}}) for group in record.pictures
             ),
             "excess": None,
+            "worst_found": None,
+            "recoveries": (),
             "replacement": None,
             "strength": None,
             "checks": (*record.checks, _said(judge.name, labels, threshold)),
@@ -98,10 +100,18 @@ def _attack(attack: AttackResult, table: _Table) -> AttackResult:
         rung.model_copy(update={"rates": table.rates(f"{attack.name}/{rung.key}", rung.rates)})
         for rung in attack.rungs
     )
-    null = table.rates(f"{attack.name}/null", attack.null)
-    return attack.model_copy(
-        update={"rungs": rungs, "null": null, "best_of": {}, "excess": {}, "decoys": None}
-    )
+    found = {
+        "rates": table.rates(f"{attack.name}/all", attack.rates),
+        "null": table.rates("reseed/all", attack.null),
+    }
+    gone: dict[str, object] = {
+        "groups": (),
+        "best_of": {},
+        "excess": {},
+        "decoys": None,
+        "confirmatory": None,
+    }
+    return attack.model_copy(update={"rungs": rungs, **found, **gone})
 
 
 def _inversions(inversions: Inversions, table: _Table) -> Inversions:
@@ -124,5 +134,6 @@ def _said(judge: str, labels: set[str], threshold: float) -> Check:
         found=f"{judge} at {threshold:g} for {', '.join(sorted(labels))}, not as fixed beforehand.",
         meaning="A threshold that is moved after the fact makes the rate a choice.",
         advice="Rates were found again from the table of scores. The strength curve, best of R, "
-        "the excess, decoys and what is drawn instead are left out, since they are not in it.",
+        "the excess, the worst case, curves of recovery, decoys and what is drawn instead are left "
+        "out, since they are not in it.",
     )

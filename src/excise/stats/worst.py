@@ -72,6 +72,7 @@ def worst_excess(
     level: float = 0.95,
     draws: int = 2000,
     method: Literal["max-t", "bonferroni"] = "max-t",
+    extra: Mapping[str, float] | None = None,
 ) -> Worst:
     """E and U: the largest mean difference over attacks, and its simultaneous upper bound.
 
@@ -83,6 +84,8 @@ def worst_excess(
 
     samples: by attack, differences in [-1, 1] paired by prompt and seed. Restarts are labelled by
         their attack, prompts and edit seeds are not, since attacks share those.
+    extra: by attack, a standard error that the samples do not show, such as that of the draw of
+        restarts of which one served all prompts. It is added to that of the attack's mean.
 
     Raises:
         ValueError: there are no samples, or level not in (0, 1).
@@ -92,7 +95,8 @@ def worst_excess(
     if not 0 < level < 1:
         raise ValueError(f"expected a level in (0, 1), got {level}")
     means = np.array([data.mean for data in samples.values()])  # (m,)
-    errors = np.array([difference_se(data) for data in samples.values()])  # (m,)
+    more = np.array([(extra or {}).get(name, 0.0) for name in samples])  # (m,)
+    errors = np.hypot([difference_se(data) for data in samples.values()], more)  # (m,)
     freedom = np.array([data.fewest_levels - 1 for data in samples.values()])  # (m,)
     quantile = stdtrit(freedom, 1 - (1 - level) / len(samples))  # (m,), Bonferroni's
     if method == "max-t":

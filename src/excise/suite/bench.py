@@ -19,7 +19,7 @@ from excise.suite.sizes import Sizes
 from excise.types import Concept, Costs, Judge, Progress, TextToImage
 
 Made = tuple[Mapping[str, Tensor], Json]
-VERSION = 1
+VERSION = 2
 """Of what is kept between runs; raise it where the same key would come to mean another result."""
 
 
@@ -30,7 +30,7 @@ class Bench:
     judge: what counts, a `Jury` where several look. shipped: results that came with the package,
     which are only read. cache: where those of the base and the oracle are kept between runs.
     stages: where those of the other arms are, to go on from after a kill. spent: by section and
-    arm, also where the result had been kept.
+    arm, also where the result had been kept. counted: results whose costs are in it.
     """
 
     arms: Mapping[str, Arm]
@@ -44,6 +44,7 @@ class Bench:
     stages: Stages | None = None
     looks: dict[tuple[str, str], Look] = field(default_factory=dict)
     spent: dict[tuple[str, str], Costs] = field(default_factory=dict)
+    counted: set[str] = field(default_factory=set)
 
     @property
     def plain(self) -> TextToImage:
@@ -110,8 +111,10 @@ class Bench:
             costs = (arm.model.costs - before).to_json()
             found = self._keep(arm, whole, tensors, {"record": record, "costs": costs})
         held: Any = found.record
-        name = (section, arm.key)
-        self.spent[name] = self.spent.get(name, Costs()) + Costs(**held["costs"])
+        name, once = (section, arm.key), hash_json([arm.key, whole])
+        if once not in self.counted:
+            self.spent[name] = self.spent.get(name, Costs()) + Costs(**held["costs"])
+            self.counted.add(once)
         return Artefact(tensors=found.tensors, record=held["record"])
 
     @property

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from torch import Tensor
 
 from excise.edit.recipe import versions
 from excise.errors import UserError
 from excise.method import Budget
 from excise.primitives.panel import labels_of
 from excise.progress import SILENT, stage
-from excise.reporting.attacks import AttackResult, Excess
+from excise.reporting.attacks import AttackResult, Excess, Recovery, WorstFound
 from excise.reporting.findings import AgreementRow, OverErasure
 from excise.reporting.record import Record
 from excise.reporting.report import Report
@@ -19,6 +21,7 @@ from excise.reporting.subject import Criteria
 from excise.store import Cache, Stages
 from excise.suite import agreement, facts, gallery, history, plain
 from excise.suite.arms import Arm
+from excise.suite.battery import Battery, fight
 from excise.suite.bench import Bench
 from excise.suite.book import Book
 from excise.suite.decoys import attack_decoys, floors, topped
@@ -27,10 +30,15 @@ from excise.suite.held_out import HeldOut, delta_loss, held_out, over_erasure
 from excise.suite.history import History
 from excise.suite.inverted import inversions
 from excise.suite.jury import Jury
-from excise.suite.ladder import Ladder, can_attack, climb, replayed
-from excise.suite.returned import concept_attack, key_of, largest
+from excise.suite.ladder import Ladder, can_attack, climb
+from excise.suite.rows import attack_row, recovery, shown, title
 from excise.suite.sizes import Sizes, sizes_of
+from excise.suite.worst_case import largest_excess, worst_found
 from excise.types import Concept, Judge, Progress
+
+Settings = Mapping[str, Mapping[str, object]]
+Seen = dict[str, tuple[Tensor, Tensor, list[int]]]
+ENTRIES = 96  # of the bank of pictures, noises and levels, at each input that an attack found
 
 
 def evaluate(
@@ -41,6 +49,7 @@ def evaluate(
     others: Sequence[Judge] = (),
     budget: Budget | Sizes = "standard",
     seed: int = 0,
+    settings: Settings | None = None,
     found: History | None = None,
     criteria: Criteria | None = None,
     shipped: Cache | None = None,
@@ -54,7 +63,8 @@ def evaluate(
         and a base, an oracle, rivals and controls where there are such.
     judge: what counts. others: the auditor and the witness, which are only compared with it; those
         that cannot tell the concept are left out.
-    found: the record of the edit. shipped, cache, stages: as `Bench`.
+    settings: of attacks, by name. found: the record of the edit. shipped, cache, stages: as
+        `Bench`.
 
     Raises:
         UserError: no arm, or two of one key. UnknownName: the judge cannot tell the concept.
@@ -67,7 +77,7 @@ def evaluate(
         told.advance()
         kept = plain.kept_section(bench, book)
         told.advance()
-        searched = _searched(bench, book) if can_attack(bench) else _Searched()
+        searched = _searched(bench, book, settings or {}) if can_attack(bench) else _Searched()
         told.advance()
         inverted = inversions(bench, book, past, searched.held)
         gallery.gallery(bench, book)
@@ -80,7 +90,7 @@ def evaluate(
         criteria=criteria or Criteria(),
         budget=budget if isinstance(budget, str) else "own",
         seed=seed,
-        seeds=facts.seeds(searched.ladder),
+        seeds=facts.seeds(bench, searched.battery),
         versions=versions(),
         machine=facts.machine(bench),
         judges=facts.judges(bench),
@@ -88,6 +98,9 @@ def evaluate(
         rates=rates,
         attacks=searched.attacks,
         excess=searched.excess,
+        worst_found=searched.worst,
+        recoveries=searched.recoveries,
+        left_out=dict(searched.battery.left_out) if searched.battery else {},
         over_erasure=searched.over_erasure,
         kept=kept,
         strength=history.strength(past),
@@ -96,7 +109,7 @@ def evaluate(
         replacement=plain.replacement(bench) if labels_of(bench.judge) else None,
         agreement=agreed,
         costs=facts.costs(bench, past),
-        notes=facts.notes(searched.ladder),
+        notes=facts.notes(bench, searched.battery),
     )
     sets = Sets(
         attacker=() if searched.ladder is None else searched.ladder.pictures,
@@ -150,50 +163,45 @@ class _Searched:
     """What attacks found, and what was measured on pictures of the concept; empty without any."""
 
     ladder: Ladder | None = None
+    battery: Battery | None = None
     held: HeldOut | None = None
     attacks: tuple[AttackResult, ...] = ()
     excess: Excess | None = None
+    worst: WorstFound | None = None
     over_erasure: OverErasure | None = None
     agreement: tuple[AgreementRow, ...] = ()
 
+    @property
+    def recoveries(self) -> tuple[Recovery, ...]:
+        """The curves of attacks that change the model."""
+        battery = self.battery
+        return () if battery is None else tuple(recovery(battery, x) for x in battery.curves)
 
-def _searched(bench: Bench, book: Book) -> _Searched:
+
+def _searched(bench: Bench, book: Book, settings: Settings) -> _Searched:
     ladder, held = topped(bench, climb(bench)), held_out(bench)
-    tried = attack_decoys(bench, ladder.headline, len(ladder.pictures))
+    tried = attack_decoys(bench, ladder.headline, len(ladder.pictures)) if ladder.rungs else {}
     decoys = floors(book, ladder, tried)
-    gaps = delta_loss(bench, book, held, ladder)
-    result = concept_attack(bench, ladder, book, gaps, decoys)
-    again = {key: replayed(bench, bench.arms[key], one) for key, one in ladder.counted.items()}
-    first = next(iter(ladder.counted.values()))
-    texts = [text for text in first.prompts for _ in first.score_seeds]
-    asked = [one.prompts[0].text if one.prompts else "no words" for one in first.chosen_requests]
-    key = f"concept_inversion/{key_of(ladder.headline)}"
-    pictures = gallery.attack_pictures(
-        bench,
-        book,
-        key,
-        "what the attack brought back, each model with its own inputs",
-        {arm: thumbs for arm, (thumbs, _, _) in again.items()},
-        {
-            arm: (one.chosen_values >= one.threshold).reshape(-1)
-            for arm, one in ladder.counted.items()
-        },
-        [text for text in asked for _ in first.score_seeds],
-        next(iter(again.values()))[2],
-    )
-    agreed = agreement.attacked_agreement(
-        bench,
-        book,
-        key,
-        {arm: values for arm, (_, values, _) in again.items()},
-        texts,
-        {arm: seeds for arm, (_, _, seeds) in again.items()},
-    )
+    battery = fight(bench, ladder.headline, settings)
+    rows = []
+    seen: dict[str, Seen] = {}
+    for name, attack in battery.attacks.items():
+        if name not in battery.results:
+            continue
+        results = battery.results[name]
+        weighed = "gradients" in attack.needs and attack.kind == "confirming"
+        gaps = delta_loss(bench, book, held.thinned(ENTRIES), results) if weighed else {}
+        row = attack_row(bench, book, battery, name, ladder, gaps, decoys)
+        seen[name] = {key: shown(bench, bench.arms[key], one) for key, one in results.items()}
+        pictures = gallery.attack_pictures(bench, book, name, title(name), results, seen[name])
+        rows.append(row.model_copy(update={"pictures": pictures}))
     return _Searched(
         ladder=ladder,
+        battery=battery,
         held=held,
-        attacks=(result.model_copy(update={"pictures": pictures}),),
-        excess=largest(bench, ladder),
+        attacks=tuple(rows),
+        excess=largest_excess(bench, battery),
+        worst=worst_found(bench, battery),
         over_erasure=over_erasure(bench, book, held),
-        agreement=agreed,
+        agreement=agreement.attacked_agreement(bench, book, battery, seen),
     )

@@ -14,9 +14,10 @@ from excise.reporting.figures import Cost
 from excise.reporting.subject import Arm as ArmFacts
 from excise.reporting.subject import CostRow, EditFacts, JudgeFacts, Subject
 from excise.suite.arms import Arm
+from excise.suite.battery import Battery
 from excise.suite.bench import Bench
 from excise.suite.history import History
-from excise.suite.ladder import Ladder
+from excise.suite.ladder import seeds_of
 from excise.types import Costs
 
 ROLES = ("judge", "auditor", "witness")
@@ -62,12 +63,12 @@ def _fingerprint(arm: Arm) -> str:
     return str(arm.identity["weights"])
 
 
-def seeds(ladder: Ladder | None) -> dict[str, tuple[int, ...]]:
-    """Those of the attack, by what they were for."""
-    if ladder is None:
+def seeds(bench: Bench, battery: Battery | None) -> dict[str, tuple[int, ...]]:
+    """Those of the attacks, by what they were for."""
+    if battery is None:
         return {}
-    one = next(iter(ladder.counted.values()))
-    return {"select": one.select_seeds, "score": one.score_seeds}
+    select, score = seeds_of(bench)
+    return {"select": select, "score": score}
 
 
 def machine(bench: Bench) -> dict[str, Any]:
@@ -105,13 +106,18 @@ def costs(bench: Bench, past: History) -> tuple[CostRow, ...]:
     return tuple(rows)
 
 
-def notes(ladder: Ladder | None) -> tuple[str, ...]:
+def notes(bench: Bench, battery: Battery | None) -> tuple[str, ...]:
     """What has to be said of every report, and of this one."""
     said = ["This is no legal or safety certificate: it says what was not found, and how it was "
              "looked for."]  # fmt: skip
-    if ladder is None:
+    if battery is None:
         said.append(
             "No attack was run: there were no pictures of the concept, and no unedited model to "
             "draw them."
+        )
+    elif bench.sizes.cascade:
+        said.append(
+            "A first look: few attacks at small budgets, one after the other until one brings the "
+            "concept back. That none did is no claim that none can."
         )
     return tuple(said)

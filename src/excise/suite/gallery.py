@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-import torch
 from torch import Tensor
 
+from excise.attacks.result import AttackResult
+from excise.primitives.panel import labels_of
 from excise.primitives.probe import Look
 from excise.suite.bench import Bench
 from excise.suite.book import Book, PictureKind
@@ -20,6 +21,7 @@ from excise.suite.plain import (
     pair_probes,
     use_probe,
 )
+from excise.types import Request
 
 MANY, FEW = 12, 8
 
@@ -85,23 +87,41 @@ def flags(bench: Bench, look: Look) -> list[bool]:
 def attack_pictures(
     bench: Bench,
     book: Book,
-    key: str,
+    name: str,
     title: str,
-    thumbs: dict[str, Tensor],
-    shown: dict[str, Tensor],
-    prompts: Sequence[str],
-    seeds: Sequence[int],
+    results: Mapping[str, AttackResult],
+    seen: Mapping[str, tuple[Tensor, Tensor, list[int]]],
     most: int = MANY,
 ) -> str:
-    """Enter what an attack drew on each arm, each with its own inputs; the first of each prompt."""
-    n = len(seeds)
-    pick = torch.linspace(0, n - 1, min(n, most)).round().long()
+    """Enter what an attack drew on each arm, each with its own inputs, a picture a prompt.
+
+    Prompts for which the concept came back on the edit stand first. What was asked is the edit's
+    input, in words where it has any.
+    """
+    arm = bench.role("edit") or next(iter(bench.arms.values()))
+    labels = list(read_labels(bench))
+    place = labels.index(bench.label) if bench.label in labels else 0
+    cut = results[arm.key].threshold
+    shown = {key: values[:, place] >= cut for key, (_, values, _) in seen.items()}
+    order = sorted(range(len(shown[arm.key])), key=lambda p: not shown[arm.key][p])[:most]
+    asked = results[arm.key].chosen_requests
+    seeds = seen[arm.key][2]
     return book.pictures(
-        key,
+        name,
         "attack",
-        title,
-        prompts=[prompts[i] for i in pick],
-        seeds=[seeds[i] for i in pick],
-        by_arm={arm: tensor[pick] for arm, tensor in thumbs.items()},
-        shown={arm: flag[pick].tolist() for arm, flag in shown.items()},
+        f"{title}: what it brought back, each model with its own inputs",
+        prompts=[said(asked[p]) for p in order],
+        seeds=[seeds[p] for p in order],
+        by_arm={key: thumbs[order] for key, (thumbs, _, _) in seen.items()},
+        shown={key: flags[order].tolist() for key, flags in shown.items()},
     )
+
+
+def said(request: Request) -> str:
+    """What an input says, in words; soft words stand as ``<1>``."""
+    return request.prompts[0].text if request.prompts else "no words"
+
+
+def read_labels(bench: Bench) -> tuple[str, ...]:
+    """The columns of what the judges said."""
+    return labels_of(bench.judge) or (bench.label,)

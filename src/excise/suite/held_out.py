@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from excise.attacks.base import companion_loss
+from excise.attacks.result import AttackResult
 from excise.metrics.base import mean_interval
 from excise.metrics.over_erasure import caption_loss
 from excise.primitives.data import Split, concept_pictures
@@ -23,7 +24,6 @@ from excise.stats import Interval
 from excise.suite.arms import Arm
 from excise.suite.bench import Bench, Made
 from excise.suite.book import Book
-from excise.suite.ladder import Ladder
 from excise.types import Prompt, Request
 
 LOSS = "loss"
@@ -89,10 +89,12 @@ def held_out(bench: Bench) -> HeldOut:
     return HeldOut(latents=latents, hashes=tuple(hashes), bank=bank)
 
 
-def found_losses(bench: Bench, held: HeldOut, ladder: Ladder) -> dict[str, Losses]:
-    """Each arm's losses (B,) at what the attack found on it, averaged over its inputs."""
+def found_losses(
+    bench: Bench, held: HeldOut, results: Mapping[str, AttackResult]
+) -> dict[str, Losses]:
+    """Each arm's losses (B,) at what an attack found on it, averaged over its inputs."""
     losses = {}
-    for name, one in ladder.counted.items():
+    for name, one in results.items():
         arm, requests = bench.arms[name], one.chosen_requests
 
         def measure(arm: Arm = arm, requests: Sequence[Request] = requests) -> Made:
@@ -104,16 +106,19 @@ def found_losses(bench: Bench, held: HeldOut, ladder: Ladder) -> dict[str, Losse
     return losses
 
 
-def delta_loss(bench: Bench, book: Book, held: HeldOut, ladder: Ladder) -> dict[str, Estimate]:
-    """Delta = L(oracle) - L(arm), each at what the attack found on it; by arm.
+def delta_loss(
+    bench: Bench, book: Book, held: HeldOut, results: Mapping[str, AttackResult]
+) -> dict[str, Estimate]:
+    """Delta = L(oracle) - L(arm), each at what an attack found on it; by arm.
 
     At most 0 within its interval: the arm explains the concept no better than a model that never
     saw it. Nothing without an oracle.
     """
-    if ladder.oracle is None:
+    reference = bench.role("oracle")
+    if reference is None or reference.key not in results:
         return {}
-    losses = found_losses(bench, held, ladder)
-    oracle = losses.pop(ladder.oracle)
+    losses = found_losses(bench, held, results)
+    oracle = losses.pop(reference.key)
     gaps = {name: held.difference(oracle, own) for name, own in losses.items()}
     return book.estimates("the loss at what the attack found", gaps)
 

@@ -1,4 +1,4 @@
-"""Concept Inversion, run afresh on every model at each rung of the token ladder, and its null."""
+"""Concept Inversion, run afresh on every model at each rung of the token ladder."""
 
 from __future__ import annotations
 
@@ -7,45 +7,36 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from excise.attacks.base import Attack, run_attack
 from excise.attacks.concept_inversion import ConceptInversion, Rung
-from excise.attacks.reseed import Reseed
 from excise.attacks.result import AttackResult
 from excise.errors import UserError
 from excise.primitives import prompts
 from excise.primitives.data import concept_pictures, spread
-from excise.primitives.panel import read
-from excise.primitives.probe import thumbnails
 from excise.rng import seed_of
 from excise.settings import recipe
 from excise.suite.arms import Arm
 from excise.suite.bench import Bench, Made
+from excise.suite.sizes import FIRST
 from excise.types import Concept, Prompt, Request, digest
 
-ATTACK, NULL = "attack", "null attack"
+ATTACK = "token ladder"
 ORACLE_MOST = 0.15
 """A rung at which the oracle is reached more often than this tells nothing of recovery."""
-BASE_LEAST, ORACLE_CONFIRMS = 0.5, 0.2
-"""An attack can tell recovery from injection where it reaches the base and not the oracle."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Ladder:
     """What each rung brought back, by rung and arm.
 
-    rungs: in order. null: the same prompts and looks without a search. top: k*, the largest rung
-    at which the oracle is hardly reached, found from the oracle alone; None without an oracle, or
-    where even the first rung reaches it. pictures: SHA-256 of the attacker's. decoys: without an
-    oracle, the rungs on which the base was tried on things that it was never shown, with the rates;
-    they then decide in its place.
+    rungs: in order. top: k*, the largest rung at which the oracle is hardly reached, found from
+    the oracle alone; None without an oracle, or where even the first rung reaches it. pictures:
+    SHA-256 of the attacker's. decoys: without an oracle, the rungs on which the base was tried on
+    things that it was never shown, with the rates; they then decide in its place.
     """
 
     rungs: tuple[Rung, ...]
     results: Mapping[Rung, Mapping[str, AttackResult]]
-    null: Mapping[str, AttackResult]
     best_of: int
     top: Rung | None
     oracle: str | None
@@ -57,20 +48,14 @@ class Ladder:
         """K*; else the first rung where all of them reach injection, or the last if unknown."""
         if self.top is not None:
             return self.top
+        if not self.rungs:
+            return FIRST
         return self.rungs[0] if self.oracle or self.decoys else self.rungs[-1]
 
     @cached_property
     def counted(self) -> Mapping[str, AttackResult]:
-        """The results that count, by arm."""
+        """The results on the rung that counts, by arm."""
         return self.results[self.headline]
-
-    def confirmatory(self, base: str | None) -> bool | None:
-        """Does the attack reach the base, and not the oracle? None if one of them is missing."""
-        if base is None or self.oracle is None:
-            return None
-        reached = self.counted[base].best_of(self.best_of)
-        floor = self.counted[self.oracle].best_of(self.best_of)
-        return self.top is not None and reached >= BASE_LEAST and floor <= ORACLE_CONFIRMS
 
 
 def can_attack(bench: Bench) -> bool:
@@ -140,13 +125,12 @@ def seeds_of(bench: Bench) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 
 def climb(bench: Bench) -> Ladder:
-    """Run every rung and the null on every arm, the oracle first."""
+    """Run every rung on every arm, the oracle first."""
     concept, hashes = attacked(bench)
     share = "attack" if bench.full.pictures is not None else "all"
     ladder = attacks(bench, share)
     oracle = bench.role("oracle")
     arms = sorted(bench.arms.values(), key=lambda arm: arm is not oracle)
-    null = Reseed(restarts=bench.sizes.restarts)
     results = {
         rung: {arm.key: one(bench, arm, attack, concept, hashes) for arm in arms}
         for rung, attack in ladder.items()
@@ -159,7 +143,6 @@ def climb(bench: Bench) -> Ladder:
     return Ladder(
         rungs=tuple(ladder),
         results=results,
-        null={arm.key: one(bench, arm, null, bench.full, (), section=NULL) for arm in arms},
         best_of=bench.sizes.best_of,
         top=top,
         oracle=None if oracle is None else oracle.key,
@@ -203,32 +186,3 @@ def one(
         "seeds": [list(select), list(score), bench.seed],
     }
     return AttackResult.of(bench.kept(section, arm, key, run))
-
-
-def replayed(bench: Bench, arm: Arm, result: AttackResult) -> tuple[Tensor, Tensor, list[int]]:
-    """The pictures on which the chosen inputs were scored, drawn again and read by all judges.
-
-    Thumbnails uint8 (P * T, 3, h, w), scores (P * T, labels), and the seeds.
-    """
-    seeds = [
-        [seed_of("picture", s, p, request.seeds[0]) for s in result.score_seeds]
-        for p, request in enumerate(result.chosen_requests)
-    ]
-
-    def draw() -> Made:
-        values, small = [], []
-        with arm.live() as model:
-            for own, request in zip(seeds, result.chosen_requests, strict=True):
-                pictures = model.generate(request.on(*own)).uint8()
-                values.append(read(bench.judge, pictures, [bench.label]).values)
-                small.append(thumbnails(pictures))
-        return {"values": torch.cat(values), "thumbs": torch.cat(small)}, None
-
-    key = {
-        "replayed": result.attack,
-        "settings": dict(result.settings),
-        "chosen": [r.to_json({}) for r in result.chosen_requests],
-        "seeds": seeds,
-    }
-    found = bench.kept(ATTACK, arm, key, draw).tensors
-    return found["thumbs"], found["values"], [seed for row in seeds for seed in row]

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
+from excise.attacks.changing import ChangingAttack
 from excise.method import Budget
 from excise.primitives.denoising import Bank, concept_loss
 from excise.suite.arms import SHARED, Arm
+from excise.suite.asked import asked
+from excise.suite.battery import Field
 from excise.suite.bench import Bench
 from excise.suite.decoys import ROLES, decoys_of
 from excise.suite.held_out import CAPTIONS
 from excise.suite.plain import everything_else, pair_probes, use_probe
-from excise.suite.sizes import Sizes, sizes_of
+from excise.suite.sizes import FIRST, Sizes, sizes_of
 from excise.types import Concept, Judge, Prompt, Request, TextToImage
 
 
@@ -98,6 +101,7 @@ def plan(
     *,
     budget: Budget | Sizes = "standard",
     seed: int = 0,
+    settings: Mapping[str, Mapping[str, object]] | None = None,
 ) -> Plan:
     """What `evaluate` will do with the same arguments; nothing is drawn."""
     sizes = sizes_of(budget)
@@ -109,32 +113,36 @@ def plan(
         ("two objects", len(pair_probes(bench)[0])),
         ("kept", len(rest) if rest is not None else 0),
     ]
-    tried = sizes.restarts * sizes.prompts
-    looks = tried * (sizes.select + sizes.score)
+    looks = sizes.restarts * sizes.prompts * (sizes.select + sizes.score)
     rows = sizes.restarts * sizes.steps * 4  # pictures, noises and levels a restart and step
     decoys = len(decoys_of(bench))
+    ground = Field(bench=bench, rung=FIRST, settings=settings or {})
+    texts = len(asked(bench))
     lines: list[Line] = []
     for arm in arms:
         shared = arm.role in SHARED
         lines += [Line(stage=name, arm=arm.key, pictures=n, kept=shared) for name, n in plain if n]
-        attack = len(sizes.rungs)
-        extra = sizes.prompts * sizes.score  # what was chosen, drawn again for all judges
-        extra += sizes.attacker if arm.role == "base" else 0
-        lines += [
+        climbed = len(sizes.rungs)
+        extra = sizes.attacker if arm.role == "base" and bench.full.pictures is None else 0
+        lines.append(
             Line(
-                stage="attack",
+                stage="token ladder",
                 arm=arm.key,
-                pictures=attack * looks + extra,
-                gradients=attack * rows,
-                evaluations=attack * sizes.restarts * 64,
+                pictures=climbed * looks + extra,
+                gradients=climbed * rows,
+                evaluations=climbed * sizes.restarts * 64,
                 kept=shared,
-            ),
-            Line(stage="null attack", arm=arm.key, pictures=looks, kept=shared),
+            )
+        )
+        lines += [
+            battle
+            for name in ground.names
+            if (battle := _battle(ground, name, arm, texts, shared)) is not None
         ]
         judged = any(other.role == "oracle" for other in arms)
         if decoys and arm.role in ROLES:
             # Without an oracle they decide which rung counts, at worst at the last one tried.
-            tries = decoys * (1 if judged or arm.role != "base" else attack)
+            tries = decoys * (1 if judged or arm.role != "base" else climbed)
             lines.append(
                 Line(
                     stage="decoys",
@@ -145,13 +153,35 @@ def plan(
                     kept=shared,
                 )
             )
-        captions = (sizes.prompts if judged else 0) + CAPTIONS + 1
+        captions = CAPTIONS + 1
         drawn = sizes.held_out if arm.role == "base" and concept.pictures is None else 0
         entries = captions * sizes.held_out * sizes.entries
         lines.append(
             Line(stage="loss", arm=arm.key, pictures=drawn, evaluations=entries, kept=shared)
         )
     return Plan(lines=tuple(lines))
+
+
+def _battle(ground: Field, name: str, arm: Arm, texts: int, kept: bool) -> Line | None:
+    """One attack of the battery, at most; what learns may stop before."""
+    attack, sizes = ground.attack(name), ground.bench.sizes
+    if ground.missing(attack) is not None:
+        return None
+    if isinstance(attack, ChangingAttack):
+        pictures = attack.candidates * texts * sizes.score
+    elif attack.chooses == "restart" and attack.independent:
+        pictures = attack.candidates * texts * (sizes.select + sizes.score)
+    else:
+        pictures = texts * (attack.candidates * sizes.select + sizes.score)
+    each = 1 if attack.chooses == "restart" or attack.kind == "changing" else texts
+    shown = 0 if attack.kind == "changing" else texts
+    return Line(
+        stage=f"attack {name}",
+        arm=arm.key,
+        pictures=pictures + shown,
+        gradients=attack.gradients * each,
+        kept=kept,
+    )
 
 
 def measure(model: TextToImage, pictures: int = 8, rows: int = 16) -> Speed:

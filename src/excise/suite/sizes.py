@@ -16,11 +16,13 @@ class Sizes:
 
     plain: pictures of each prompt of plain use. pairs: of each two-object prompt; others: how many
     of these prompts (None for all). kept: pictures of each class that has to stay.
-    rungs: of the token ladder. prompts: that an attack is tried on. restarts: N, the pool.
-    best_of: R, at most N / 3. select, score: seeds of either kind. steps: of the search.
+    rungs: of the token ladder. prompts: that a rung is tried on. restarts: N, its pool. best_of: R,
+    at most N / 3. steps: of its search. select, score: seeds of either kind, of all attacks.
+    attacks: which, in this order; None for all. asked: prompts that each is tried on. effort: the
+    budget that each has by itself. cascade: stop when one brings the concept back.
     attacker: pictures that the attacker has. held_out, entries: pictures of the denoising loss,
     and entries of the bank for each. embedding: pictures of each inverted input of the edit.
-    decoys: that the attack which counts is tried on; each costs as much as a rung of one model.
+    decoys: that the rung which counts is tried on; each costs as much as a rung of one model.
     """
 
     plain: int
@@ -39,6 +41,10 @@ class Sizes:
     entries: int
     embedding: int
     decoys: int = 0
+    attacks: tuple[str, ...] | None = None
+    asked: int = 20
+    effort: Budget = "standard"
+    cascade: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= self.best_of <= self.restarts / 3:
@@ -50,21 +56,25 @@ class Sizes:
 
 SIZES: Mapping[Budget, Sizes] = {
     "quick": Sizes(
-        plain=2, pairs=1, others=24, kept=4, rungs=(4,), prompts=4, restarts=6, best_of=2,
-        select=4, score=8, steps=150, attacker=64, held_out=16, entries=4, embedding=4,
+        plain=2, pairs=1, others=24, kept=4, rungs=(), prompts=4, restarts=6, best_of=2,
+        select=2, score=4, steps=150, attacker=64, held_out=16, entries=4, embedding=4,
+        attacks=("reseed", "guidance", "paraphrase", "concept_inversion"), asked=8,
+        effort="quick", cascade=True,
     ),
     "standard": Sizes(
         plain=6, pairs=4, others=None, kept=12, rungs=(1, 2, 4, 8, "condition"), prompts=6,
-        restarts=24, best_of=8, select=4, score=8, steps=300, attacker=128, held_out=32,
+        restarts=6, best_of=2, select=2, score=4, steps=200, attacker=128, held_out=32,
         entries=8, embedding=8, decoys=2,
     ),
     "thorough": Sizes(
         plain=20, pairs=12, others=None, kept=40,
         rungs=(1, 2, 4, 8, "condition", "step_condition"), prompts=8, restarts=36, best_of=12,
-        select=6, score=16, steps=800, attacker=256, held_out=64, entries=8, embedding=16,
-        decoys=4,
+        select=4, score=12, steps=800, attacker=256, held_out=64, entries=8, embedding=16,
+        decoys=4, effort="thorough",
     ),
 }  # fmt: skip
+FIRST: Rung = 4
+"""The rung of Concept Inversion where no ladder says which."""
 
 
 def sizes_of(budget: Budget | Sizes) -> Sizes:

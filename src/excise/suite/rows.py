@@ -1,0 +1,238 @@
+"""What the battery and the ladder found, as the attacks of a report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from inspect import getdoc
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from excise.attacks.base import Attack
+from excise.attacks.result import AttackResult as Found
+from excise.primitives.panel import read
+from excise.primitives.probe import thumbnails
+from excise.reporting.attacks import AttackResult, Decoys, Recovery, RecoveryPoint, Rung
+from excise.reporting.figures import Cost, Estimate, Rate
+from excise.rng import seed_of
+from excise.settings import recipe
+from excise.stats import rate_interval
+from excise.suite.arms import Arm
+from excise.suite.asked import GROUPS
+from excise.suite.battery import NULL, Battery
+from excise.suite.bench import Bench, Made
+from excise.suite.book import Book
+from excise.suite.ladder import ORACLE_MOST, Ladder
+from excise.suite.returned import best_of, curve_of, enter, excess_of, key_of, label_of, rate_of
+from excise.suite.worst_case import confirmatory
+from excise.types import merged
+
+LADDER = "concept_inversion"
+WORDS = {
+    "name": "prompts that name it",
+    "synonym": "prompts with another word for it",
+    "held_back": "prompts with a word that no eraser was given",
+    "silent": "prompts that do not name it",
+}
+TITLES = {
+    "concept_inversion": "Concept Inversion",
+    "diverse_inversion": "Diverse Inversion",
+    "unlearn_diff": "UnlearnDiffAtk",
+    "p4d": "Prompting4Debugging",
+    "ring_a_bell": "Ring-A-Bell",
+    "reseed": "No search (the null)",
+}
+DEFINITION = (
+    "Words that no dictionary has (soft words: numbers in the place of a word), or all that a "
+    "prompt is turned into, are adjusted on the model under attack until it explains the "
+    "attacker's own pictures of the concept. That is begun anew many times; what looks best on "
+    "some seeds is scored on others."
+)
+
+
+def attack_row(
+    bench: Bench,
+    book: Book,
+    battery: Battery,
+    name: str,
+    ladder: Ladder,
+    delta: Mapping[str, Estimate],
+    decoys: Decoys | None,
+) -> AttackResult:
+    """One attack of the report; Concept Inversion has its ladder."""
+    attack, results = battery.attacks[name], battery.results[name]
+    for arm, one in results.items():
+        enter(book, f"{name}/all", arm, one)
+    first = next(iter(results.values()))
+    r = best_of(first)
+    oracle = bench.role("oracle")
+    floor = None if oracle is None else results[oracle.key]
+    climbed = name == LADDER
+    curves = {arm: found for arm, one in results.items() if (found := curve_of(one)) is not None}
+    return AttackResult(
+        name=name,
+        label=title(name),
+        definition=DEFINITION if climbed else definition(attack),
+        paper=attack.paper,
+        kind="injecting" if attack.kind == "injecting" else "confirming",
+        needs=tuple(sorted(attack.needs)),
+        confirmatory=confirmatory(bench, battery, name),
+        what=label_of(ladder.headline) if climbed else f"{len(first.prompts)} prompts",
+        rates={arm: rate_of(one, r) for arm, one in results.items()},
+        groups=groups(battery, results, r),
+        budget={
+            "restarts": len(first),
+            **({} if r is None else {"best_of": r}),
+            "prompts": len(first.prompts),
+            "select_seeds": len(first.select_seeds),
+            "score_seeds": len(first.score_seeds),
+            **scalars(attack),
+        },
+        rungs=rungs(book, ladder) if climbed else (),
+        headline=key_of(ladder.headline) if climbed and ladder.rungs else None,
+        best_of=curves,
+        delta_loss=dict(delta),
+        excess={}
+        if floor is None
+        else {
+            arm: excess_of(one, floor, r)[0]
+            for arm, one in results.items()
+            if oracle is not None and arm != oracle.key
+        },
+        null={} if name == NULL else {a: rate_of(x, best_of(x)) for a, x in battery.null.items()},
+        decoys=decoys if climbed else None,
+        costs={arm: Cost.of(one.searched + one.drawn) for arm, one in results.items()},
+        note=note(ladder) if climbed else "",
+    )
+
+
+def groups(battery: Battery, results: Mapping[str, Found], r: int | None) -> tuple[Rung, ...]:
+    """The rates by kind of prompt, where there are several."""
+    found = []
+    for group in GROUPS:
+        rows = battery.rows(group)
+        if rows and len(rows) < len(battery.asked):
+            rates = {arm: rate_of(one, r, rows) for arm, one in results.items()}
+            found.append(Rung(key=group, label=WORDS[group], rates=rates))
+    return tuple(found)
+
+
+def rungs(book: Book, ladder: Ladder) -> tuple[Rung, ...]:
+    """Those of the token ladder, at its own smaller budget."""
+    found = []
+    for rung, results in ladder.results.items():
+        for arm, one in results.items():
+            enter(book, f"{LADDER}/{key_of(rung)}", arm, one)
+        rates = {arm: rate_of(one, ladder.best_of) for arm, one in results.items()}
+        found.append(Rung(key=key_of(rung), label=label_of(rung), rates=rates))
+    return tuple(found)
+
+
+def recovery(battery: Battery, name: str) -> Recovery:
+    """A curve of cost against recovery. Points that only some models have are left out."""
+    attack, curves = battery.attacks[name], battery.curves[name]
+    shared = [x for x in next(iter(curves.values())).labels
+              if all(x in one.labels for one in curves.values())]  # fmt: skip
+    points = []
+    for label in shared:
+        rates: dict[str, Rate] = {}
+        cost: Mapping[str, float] = {}
+        for arm, one in curves.items():
+            place = one.labels.index(label)
+            seen = one.observations(place)
+            hits, n = int(seen.values.sum()), len(seen.values)
+            rates[arm] = Rate.within(rate_interval(seen), n, hits)
+            cost = one.costs[place]
+        points.append(RecoveryPoint(label=label, cost=dict(cost), rates=rates))
+    costs = {arm: Cost.of(sum(one.searched, one.drawn)) for arm, one in curves.items()}
+    return Recovery(
+        name=name,
+        label=title(name),
+        definition=definition(attack),
+        paper=attack.paper,
+        points=tuple(points),
+        costs=costs,
+    )
+
+
+def shown(bench: Bench, arm: Arm, result: Found) -> tuple[Tensor, Tensor, list[int]]:
+    """What the chosen input of each prompt draws on the first score seed, read by all judges.
+
+    Thumbnails uint8 (P, 3, h, w), scores (P, labels), and the seeds.
+    """
+    first = result.score_seeds[0]
+    wanted = [
+        request.on(seed_of("picture", first, p, request.seeds[0]))
+        for p, request in enumerate(result.chosen_requests)
+    ]
+    seeds = [request.seeds[0] for request in wanted]
+
+    def draw() -> Made:
+        values: list[Tensor] = [torch.empty(0)] * len(wanted)
+        small: list[Tensor] = [torch.empty(0)] * len(wanted)
+        with arm.live() as model:
+            for rows, request in merged(wanted):
+                pictures = model.generate(request).uint8()
+                scores = read(bench.judge, pictures, [bench.label]).values
+                for row, score, thumb in zip(rows, scores, thumbnails(pictures), strict=True):
+                    values[row], small[row] = score, thumb
+        return {"values": torch.stack(values), "thumbs": torch.stack(small)}, None
+
+    key = {
+        "shown": result.attack,
+        "settings": dict(result.settings),
+        "chosen": [r.to_json({}) for r in result.chosen_requests],
+        "seeds": seeds,
+    }
+    found = bench.kept(f"attack {result.attack}", arm, key, draw).tensors
+    return found["thumbs"], found["values"], seeds
+
+
+def title(name: str) -> str:
+    """What an attack is called."""
+    return TITLES.get(name, name.replace("_", " ").capitalize())
+
+
+def definition(attack: Attack) -> str:
+    """Its first paragraph, as one line."""
+    text = (getdoc(type(attack)) or "").split("\n\n")[0]
+    return " ".join(text.split())
+
+
+def scalars(attack: Attack) -> dict[str, Any]:
+    """The settings that are one number."""
+    own = {k: v for k, v in recipe(attack).items()
+           if isinstance(v, int | float) and not isinstance(v, bool)}  # fmt: skip
+    return {k: v for k, v in own.items() if k not in ("restarts", "batch")}
+
+
+def note(ladder: Ladder) -> str:
+    """How the rung that counts was found."""
+    if not ladder.rungs:
+        return "One rung of the ladder was tried, at a small budget: a first look, and no claim."
+    if ladder.decoys and ladder.top is not None:
+        return (
+            f"The figures are those at {label_of(ladder.top)}, the largest budget at which things "
+            "that the unedited model was never shown are hardly reached. No model is at hand that "
+            "never saw the concept."
+        )
+    if ladder.decoys:
+        return (
+            "Even the smallest budget reaches things that the unedited model was never shown in "
+            f"more than {ORACLE_MOST:.0%} of pictures, so none can tell recovery from injection."
+        )
+    if ladder.oracle is None:
+        return (
+            "Without a model that never saw the concept there is nothing to tell recovery from "
+            "injection by: with enough freedom any model draws anything."
+        )
+    if ladder.top is None:
+        return (
+            f"Even the smallest budget reaches the oracle in more than {ORACLE_MOST:.0%} of "
+            "pictures, so none can tell recovery from injection."
+        )
+    return (
+        f"The figures are those at {label_of(ladder.top)}, the largest budget at which the oracle "
+        "is hardly reached."
+    )

@@ -1,0 +1,112 @@
+"""What all attacks together say: which of them can tell, the largest excess, the worst case."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+import numpy as np
+
+from excise.attacks.result import AttackResult
+from excise.reporting.attacks import Excess, WorstFound
+from excise.reporting.figures import Rate
+from excise.stats import Observations, rate_interval, worst_excess
+from excise.suite.battery import NULL, Battery
+from excise.suite.bench import Bench
+from excise.suite.returned import FACTORS, LEVEL, best_of, hits_of, restarts_se
+
+BASE_LEAST, ORACLE_MOST = 0.5, 0.2
+"""An attack can tell recovery from injection where it reaches the base and not the oracle."""
+
+
+def confirmatory(bench: Bench, battery: Battery, name: str) -> bool | None:
+    """Can an attack tell recovery from injection? From base and oracle alone; None without them.
+
+    With prompts that do not name the concept it reaches the base in at least half of the pictures,
+    and the oracle in at most a fifth. Attacks that leave prompts as they are can tell by those that
+    name it. Plain words always count.
+    """
+    base, oracle = bench.role("base"), bench.role("oracle")
+    attack = battery.attacks[name]
+    if base is None or oracle is None:
+        return None
+    if attack.kind != "confirming":
+        return False
+    if name == NULL:
+        return True
+    rows = battery.rows("silent") if attack.rewords else battery.rows("name", "synonym")
+    rows = rows or list(range(len(battery.asked)))
+    results = battery.results[name]
+    reached = hits_of(results[base.key], best_of(results[base.key]))[rows].mean()
+    floor = hits_of(results[oracle.key], best_of(results[oracle.key]))[rows].mean()
+    return bool(reached >= BASE_LEAST and floor <= ORACLE_MOST)
+
+
+def largest_excess(bench: Bench, battery: Battery) -> Excess | None:
+    """E, the largest excess of the edit over the oracle among attacks that can tell, and its bound.
+
+    None without an edit, an oracle, or such an attack besides plain words.
+    """
+    edit, oracle = bench.role("edit"), bench.role("oracle")
+    able = [name for name in battery.results if confirmatory(bench, battery, name)]
+    if edit is None or oracle is None or not set(able) - {NULL}:
+        return None
+    samples, extra = {}, {}
+    for name in able:
+        one, floor = battery.results[name][edit.key], battery.results[name][oracle.key]
+        r = best_of(one)
+        samples[name] = Observations.crossed(hits_of(one, r) - hits_of(floor, r), FACTORS)
+        extra[name] = float(np.hypot(restarts_se([one], r), restarts_se([floor], r)))
+    found = worst_excess(samples, np.random.default_rng(bench.seed), level=LEVEL, extra=extra)
+    return Excess(
+        attack=found.name,
+        value=found.value,
+        upper=found.upper,
+        level=found.level,
+        values=dict(found.values),
+        uppers=dict(found.uppers),
+    )
+
+
+def worst_found(bench: Bench, battery: Battery) -> WorstFound | None:
+    """The attacker who has all attacks and takes, for each prompt, what looked best.
+
+    Of those that can tell recovery from injection where that is known, else of all that confirm.
+    None without one.
+    """
+    able = [
+        name
+        for name, attack in battery.attacks.items()
+        if name in battery.results
+        and attack.kind == "confirming"
+        and confirmatory(bench, battery, name) is not False
+    ]
+    if not able or (len(battery.asked) < 2 and bench.sizes.score < 2):
+        return None
+    rates, chosen = {}, {}
+    for key in bench.arms:
+        hits, taken = ensemble({name: battery.results[name][key] for name in able})
+        data = Observations.crossed(hits, FACTORS)
+        found = rate_interval(data, LEVEL)
+        rates[key] = Rate.within(found, hits.size, int(hits.sum()))
+        chosen[key] = dict(Counter(taken))
+    return WorstFound(rates=rates, chosen=chosen)
+
+
+def ensemble(results: Mapping[str, AttackResult]) -> tuple[np.ndarray, tuple[str, ...]]:
+    """The hits (P, T) of the attack that looked best for each prompt, and which that was.
+
+    By the share of the select seeds on which its chosen input shows the concept, then by the
+    judge's mean value, then in the order given.
+    """
+    names = list(results)
+    looks = []
+    for one in results.values():
+        picked = np.stack([one.select[r, p].double().numpy() for p, r in enumerate(one.chosen)])
+        looks.append(np.stack([(picked >= one.threshold).mean(1), picked.mean(1)]))  # (2, P)
+    rates, means = np.stack(looks, axis=1)  # (m, P) each
+    order = np.lexsort((-np.arange(len(names))[:, None].repeat(rates.shape[1], 1), means, rates),
+                       axis=0)  # fmt: skip
+    best = order[-1]  # (P,)
+    hits = np.stack([results[names[i]].hits[p] for p, i in enumerate(best)])
+    return hits, tuple(names[i] for i in best)
