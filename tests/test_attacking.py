@@ -1,51 +1,21 @@
-"""What `excise.attack` hands to a search."""
+"""What `excise.attack` runs, and what it refuses."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from tests import tiny
+from tests.suite import two
 
 import excise
-from excise.api import attacking
-from excise.attacks.base import Attack
+from excise.api.attacking import sizes_for
 from excise.edit import Edit, Recipe
-from excise.errors import UserError
+from excise.errors import BadSetting, UnknownName, UserError
 from excise.models.load import of_pipeline
-from excise.types import Concept, Score, TextToImage
-
-
-class Blind:
-    """A judge that sees nothing."""
-
-    name = "blind"
-
-    def score(self, pictures: torch.Tensor, concept: Concept | str) -> Score:
-        return Score(concept="cat", judge=self.name, values=torch.zeros(len(pictures)),
-                     threshold=0.5)  # fmt: skip
-
-
-class Seen(Exception):
-    """What was handed over; nothing is searched."""
-
-    def __init__(self, attack: Attack, model: TextToImage, base: TextToImage | None) -> None:
-        self.attack, self.model, self.base = attack, model, base
-        self.edits = model.edits
-        self.same = base is not None and base.fingerprint() == model.fingerprint()
-
-
-def handed(monkeypatch: pytest.MonkeyPatch, model: Any, method: str) -> Seen:
-    def spy(attack: Attack, live: Any, *_: object, base: Any, **__: object) -> None:
-        raise Seen(attack, live, base)
-
-    monkeypatch.setattr(attacking, "run_attack", spy)
-    bias = torch.ones_like(model.parameters("unet")["unet.conv_out.bias"])
-    edit = Edit.of(model, {"unet.conv_out.bias": bias}, recipe=Recipe(method="x"))
-    with pytest.raises(Seen) as caught:
-        excise.attack(model, edit, Concept("cat"), method=method, judge=Blind(), budget="quick")
-    return caught.value
+from excise.suite.sizes import SIZES
 
 
 @pytest.fixture(scope="module")
@@ -53,25 +23,50 @@ def model() -> Any:
     return of_pipeline(tiny.stable_diffusion(), "tiny", {"steps": 1, "guidance": 1.0})
 
 
-def test_who_compares_has_the_unedited_model_beside_the_edited_one(
-    monkeypatch: pytest.MonkeyPatch, model: Any
-) -> None:
-    before = model.fingerprint()
-    seen = handed(monkeypatch, model, "p4d")
-    assert seen.edits
-    assert seen.base is not None
-    assert seen.base is not seen.model
-    assert not seen.same
-    assert seen.base.fingerprint() == before == model.fingerprint()
-    # Who needs no second model costs no second copy of the weights.
-    assert handed(monkeypatch, model, "ring_a_bell").base is model
+def test_named_attacks_are_run_without_a_ladder() -> None:
+    sizes = sizes_for(("p4d", "reseed", "p4d"), {"p4d": {"steps": 3}}, "quick")
+    assert sizes.attacks == ("p4d", "reseed")
+    assert sizes.rungs == ()
+    assert not sizes.cascade
+    assert sizes_for((), {}, "standard") == SIZES["standard"]
+    with pytest.raises(UnknownName, match="'p4d'"):
+        sizes_for(("p4dd",), {}, "quick")
+    with pytest.raises(BadSetting, match="p4d"):
+        sizes_for(("reseed",), {"p4d": {"steps": 3}}, "quick")
 
 
-@pytest.mark.parametrize("method", ["concept_inversion", "unlearn_diff", "enumerate"])
-def test_pictures_are_the_attacker_s_own(
-    monkeypatch: pytest.MonkeyPatch, model: Any, method: str
-) -> None:
-    assert handed(monkeypatch, model, method).attack.share == "all"  # type: ignore[attr-defined]
+@pytest.mark.slow
+def test_prompts_of_one_s_own_and_what_was_found(tmp_path: Path) -> None:
+    world = two.model()
+    (name,) = [n for n in world.parameters("text_encoder") if "token_embedding" in n]
+    delta = torch.zeros_like(world.parameters("text_encoder")[name])
+    edit = Edit.of(world, {name: delta}, recipe=Recipe(method="nothing"))
+    report = excise.attack(
+        world,
+        edit,
+        two.CAT,
+        methods=("reseed", "guidance"),
+        settings={"reseed": {"restarts": 1}},
+        prompts=("a cat", "a photo of a dog"),
+        oracle=None,
+        judge=two.Two(),
+        budget="quick",
+        out=tmp_path / "out",
+        found=tmp_path / "found",
+    )
+    record = report.record
+    assert [attack.name for attack in record.attacks] == ["reseed", "guidance"]
+    assert record.kept is None
+    assert report.verdict.status == "present"
+    null = record.attacks[0]
+    assert [group.key for group in null.groups] == ["name", "silent"]
+    name_rate, silent_rate = (group.rates["edit"].value for group in null.groups)
+    assert name_rate > 0.8 > 0.2 > silent_rate
+    assert null.confirmatory is None  # nobody can say without an oracle
+    assert (tmp_path / "out" / "report.html").exists()
+    assert {p.name for p in (tmp_path / "found").iterdir()} == {
+        "reseed.safetensors", "guidance.safetensors",
+    }  # fmt: skip
 
 
 def test_a_copy_is_a_model_of_its_own(model: Any) -> None:

@@ -112,6 +112,35 @@ def test_dependent_restarts_have_no_curve() -> None:
         found.best_of(1)
 
 
+def test_the_curve_over_the_budget_is_that_of_an_attacker_with_one_look_less() -> None:
+    """Against every subset of restarts and every seed left out, by hand."""
+    from itertools import combinations
+
+    found = result(values(6, 2, 3), torch.zeros(6, 2, 1), chooses="prompt")
+    curve = found.budget_curve()
+    assert curve.restarts == (1, 2, 3, 4, 5, 6)
+    select = found.select.double().numpy()
+    for r, rate in zip(curve.restarts, curve.rate, strict=True):
+        hits = []
+        for left in range(3):
+            rest = np.delete(select, left, axis=2)
+            for p in range(2):
+                for rows in combinations(range(6), r):
+                    own = rest[list(rows), p]
+                    best = max(range(r), key=lambda i: ((own[i] >= 0.5).mean(), own[i].mean()))
+                    hits.append(select[rows[best], p, left] >= 0.5)
+        assert rate == pytest.approx(np.mean(hits))
+
+
+def test_the_curve_of_dependent_restarts_goes_in_their_order() -> None:
+    select = torch.zeros(4, 3, 2)
+    select[2:] = 0.9  # found at the third look, and kept
+    found = result(select, torch.zeros(4, 3, 1), chooses="prompt", independent=False)
+    assert found.budget_curve().rate == (0, 0, 1, 1)
+    with pytest.raises(UserError, match="two select seeds"):
+        result(select[..., :1], torch.zeros(4, 3, 1)).budget_curve()
+
+
 def test_it_is_read_back_as_it_was(tmp_path: Path) -> None:
     found = result(values(2, 2, 3), values(2, 2, 4))
     plain = Condition(tensors={"hidden": torch.zeros(1, 2, 3)})

@@ -41,7 +41,7 @@ def edit(model: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """`api.erase` and `api.evaluate` that note what they are given and answer at once."""
+    """`api.erase`, `attack`, `evaluate` that note what they are given and answer at once."""
     seen: dict[str, Any] = {}
 
     def erase(model: Any, concept: Any, **given: Any) -> Edit:
@@ -56,6 +56,11 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         seen["evaluate"] = {"model": model, "edit": edit, "concept": concept, **given}
         return factory.record(pictures=())
 
+    def attack(model: Any, edit: Any = None, concept: Any = None, **given: Any) -> Report:
+        seen["attack"] = {"model": model, "edit": edit, "concept": concept, **given}
+        return factory.record(pictures=())
+
     monkeypatch.setattr(api, "erase", erase)
+    monkeypatch.setattr(api, "attack", attack)
     monkeypatch.setattr(api, "evaluate", evaluate)
     return seen

@@ -66,6 +66,23 @@ def test_evaluate_shows_a_table_and_the_place(
     assert stand_in["evaluate"]["out"] == Path("out")
 
 
+def test_attack_passes_on_what_it_is_given(
+    folder: Path, edit: Path, tmp_path: Path, stand_in: dict[str, Any]
+) -> None:
+    done = call(
+        "attack", "cat", "--model", folder, "--edit", edit, "--method", "p4d", "--set", "steps=3",
+        "--oracle", "none", "--budget", "quick", "--found", tmp_path / "found",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    given = stand_in["attack"]
+    assert given["methods"] == ["p4d"]
+    assert given["settings"] == {"p4d": {"steps": "3"}}
+    assert given["oracle"] is None
+    assert given["out"] is None
+    assert "Report:" not in done.stdout
+    assert done.stdout.rstrip().endswith(str(tmp_path / "found"))
+
+
 def test_demo_is_erase_and_evaluate(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stand_in: dict[str, Any], model: Any
 ) -> None:
@@ -170,9 +187,6 @@ def test_dry_run_makes_nothing(folder: Path, tmp_path: Path, monkeypatch: Any) -
         assert quick[name] > 0
         assert quick[name] == pytest.approx(sum(stage[name] for stage in quick["stages"]))
     assert thorough["gradients"] > quick["gradients"]
-    text = call("attack", "cat", "--model", folder, "--dry-run")
-    assert text.exit_code == 0, text.output
-    assert "in all" in text.stdout
     assert list(tmp_path.iterdir()) == []
 
 

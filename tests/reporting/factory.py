@@ -32,6 +32,8 @@ from excise.reporting import (
     Rate,
     RateRow,
     Record,
+    Recovery,
+    RecoveryPoint,
     Replacement,
     Report,
     Rung,
@@ -39,6 +41,7 @@ from excise.reporting import (
     Strength,
     StrengthPoint,
     Subject,
+    WorstFound,
 )
 
 
@@ -333,7 +336,36 @@ def record(**changes: Any) -> Report:
                             rates=rates(240, base=101, edit=3, oracle=2)),),
                 note="It reaches the base in less than half of its pictures.",
             ),
+            AttackResult(
+                name="completion", label="Completion", kind="injecting", confirmatory=False,
+                definition="Half of a picture is given, the model draws the rest.",
+                needs=("pictures", "prompts", "start"), what="20 prompts",
+                rates=rates(80, base=66, edit=35, oracle=34),
+                groups=(
+                    Rung(key="name", label="prompts that name it",
+                         rates=rates(20, base=19, edit=10, oracle=9)),
+                    Rung(key="silent", label="prompts that do not name it",
+                         rates=rates(20, base=11, edit=8, oracle=8)),
+                ),
+                excess={"edit": around(0.01, 0.06)},
+            ),
         ),
+        "worst_found": WorstFound(
+            rates=rates(80, base=78, edit=4, oracle=2),
+            chosen={"edit": {"concept_inversion": 20}},
+        ),
+        "recoveries": (
+            Recovery(
+                name="relearn", label="Relearn", definition="Trains on k pictures.",
+                points=(
+                    RecoveryPoint(label="as handed over", cost={"pictures": 0},
+                                  rates=rates(40, base=39, edit=0, oracle=0)),
+                    RecoveryPoint(label="4 pictures", cost={"pictures": 4, "steps": 100},
+                                  rates=rates(40, base=40, edit=21, oracle=12)),
+                ),
+            ),
+        ),
+        "left_out": {"swap": "it needs the unedited model"},
         "excess": Excess(attack="concept_inversion", value=0.012, upper=0.058),
         "over_erasure": over_erasure(),
         "kept": kept(),

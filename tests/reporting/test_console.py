@@ -8,7 +8,7 @@ from tests.reporting.test_html import evil
 from tests.reporting.test_record import bare
 
 from excise.reporting import Report
-from excise.reporting.console import show, show_attacks
+from excise.reporting.console import show
 
 
 def printed(report: Report, width: int = 100) -> str:
@@ -42,10 +42,9 @@ def test_a_report_without_figures_is_shown(report: Report) -> None:
     assert "Nobody looked" in printed(Report(record=bare()))
 
 
-def test_attacks_by_themselves(report: Report) -> None:
-    out = io.StringIO()
-    arms = {arm.key: arm.label for arm in report.record.arms}
-    show_attacks(report.record.attacks, arms, Console(file=out, width=140))
-    text = out.getvalue()
-    assert "Concept Inversion, 4 tokens *" in text
-    assert "Free negative prompt, 4 words" in text
+def test_attacks_stand_beside_one_another_with_what_can_tell(report: Report) -> None:
+    text = printed(report)
+    assert "Completion +" in text
+    assert "worst case found" in text
+    assert "Largest excess over the oracle: 1.2 points (concept inversion)" in text
+    assert "Not run: swap: it needs the unedited model." in text

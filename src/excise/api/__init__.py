@@ -3,7 +3,7 @@
 The only place that joins a judge to a model.
 """
 
-from excise.api.attacking import attack
+from excise.api.attacking import attack, estimate_attack
 from excise.api.concepts import concept_of, read_concept
 from excise.api.erasing import erase
 from excise.api.evaluating import estimate, evaluate, report
@@ -18,6 +18,7 @@ __all__ = [
     "concept_of",
     "erase",
     "estimate",
+    "estimate_attack",
     "evaluate",
     "export",
     "generate",

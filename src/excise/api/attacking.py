@@ -1,28 +1,29 @@
-"""One attack on one model."""
+"""Attack a model: the standard suite, or some of it, with every reference beside it."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from excise import registry
 from excise.api.concepts import ConceptSource
-from excise.api.evaluating import arms_of, concept_for
-from excise.api.judging import JudgeSource, judges_for, tried
-from excise.api.loading import EditSource, Source, load
-from excise.attacks.base import Attack, AttackResult, run_attack
-from excise.edit.file import SUFFIX
-from excise.errors import BadFile
+from excise.api.evaluating import Oracle, Rivals, arms_of, concept_for
+from excise.api.judging import JudgeSource, judges_for
+from excise.api.loading import EditSource, Source, history_of, load
+from excise.errors import BadSetting
 from excise.method import Budget
+from excise.models.load import ASSETS
 from excise.progress import SILENT, Progress
-from excise.settings import build, recipe
-from excise.store import check_writable
-from excise.suite.bench import Bench
-from excise.suite.ladder import attacked, prompts_of, seeds_of
-from excise.suite.sizes import sizes_of
-from excise.types import Concept, Prompt
+from excise.reporting import Report
+from excise.store import Cache, Stages, check_writable
+from excise.suite import Plan, Sizes, plan, sizes_of
+from excise.suite import evaluate as run
+from excise.suite.plan import measure
+from excise.types import Prompt
+
+Settings = Mapping[str, Mapping[str, object]]
 
 
 def attack(
@@ -30,81 +31,98 @@ def attack(
     edit: EditSource | None = None,
     concept: ConceptSource | None = None,
     *,
-    method: str = "concept_inversion",
-    settings: Mapping[str, object] | None = None,
+    methods: Sequence[str] = (),
+    settings: Settings | None = None,
     prompts: Sequence[str | Prompt] = (),
     base: Source | None = None,
+    oracle: Oracle = "auto",
+    rivals: Rivals = (),
     judge: JudgeSource | None = None,
     budget: Budget = "standard",
     seed: int = 0,
     out: str | os.PathLike[str] | None = None,
+    found: str | os.PathLike[str] | None = None,
     progress: Progress = SILENT,
-) -> AttackResult:
-    """Search a model for inputs that bring a concept back, and score them on seeds of their own.
+) -> Report:
+    """Search a model for what brings a concept back: each attack afresh on every model.
 
-    model, edit, base, concept: as `evaluate`. prompts: left out, the concept's own sentences.
-    out: a ``.safetensors`` file for the values and the inputs that were found; these bring the
-        concept back.
+    model, edit, concept, base, oracle, rivals, judge: as `evaluate`.
+    methods: attacks; left out, those of the budget: ``quick`` tries a few, one after the other
+        until one brings it back, and makes no claim; ``standard`` runs all of them. With some named
+        there is no token ladder.
+    settings: of attacks, by name. prompts: left out, the concept's own: with its name, synonyms
+        and words held back, and without.
+    out: a folder to save the report to; a run that was killed goes on from what is in it.
+    found: a folder for the inputs that were found on the model in question, a file an attack: they
+        bring the concept back, and are kept nowhere else.
 
     Raises:
-        UnknownName, BadSetting, MissingJudge, BadConcept: as they say.
+        UnknownName, BadSetting, MissingJudge, WrongBase, BadFile, BadConcept: as they say.
     """
-    goal = None if out is None else attack_file(out)
+    sizes = sizes_for(methods, settings or {}, budget)
+    if out is not None:
+        check_writable(Path(out) / "report.html")
+    if found is not None:
+        check_writable(Path(found) / "attack.safetensors")
     model = load(model)
     target = concept_for(model, edit, concept)
-    arms = {arm.key: arm for arm in arms_of(model, edit, target, base=base, oracle=None)}
-    bench = Bench(
-        arms=arms,
-        concept=target,
-        judge=tried(judges_for(model, (target,), judge).first, model, (target,)),
-        sizes=sizes_of(budget),
+    judges = judges_for(model, (target,), judge)
+    report = run(
+        arms_of(model, edit, target, base=base, oracle=oracle, rivals=rivals),
+        target,
+        judges.first,
+        others=judges.others,
+        budget=sizes,
         seed=seed,
+        settings=settings,
+        texts=prompts,
+        whole=False,
+        keep=None if found is None else Path(found),
+        found=history_of(edit),
+        shipped=Cache(ASSETS / "cache"),
+        cache=Cache(),
+        stages=None if out is None else Stages(Path(out) / "stages"),
         progress=progress,
     )
-    cls: type[Attack] = registry.get("attack", method)
-    ready = cls.fitted(bench.plain).at(budget)
-    own: Attack = build(cls, {**recipe(ready), **_plain(settings)})
-    subject: Concept = bench.full
-    if "pictures" in own.needs:
-        subject, _ = attacked(bench)
-        if "share" in own.__dataclass_fields__:
-            share = "all" if bench.full.pictures is None else "attack"
-            own = build(cls, {**recipe(own), "share": share})
-    select, score = seeds_of(bench)
-    arm = arms["edit"]
-    role = bench.role("base")
-    unedited = None if role is None else role.model
-    if "base" in own.needs and unedited is arm.model and arm.edit is not None:
-        unedited = arm.model.copied()  # both are asked at the same time
-    with arm.live() as live:
-        found = run_attack(
-            own,
-            live,
-            subject,
-            tuple(prompts) or prompts_of(bench),
-            bench.judge,
-            select_seeds=select,
-            score_seeds=score,
-            base=unedited,
-            seed=seed,
-            progress=progress,
+    if out is not None:
+        report.save(Path(out))
+    return report
+
+
+def estimate_attack(
+    model: Source,
+    edit: EditSource | None = None,
+    concept: ConceptSource | None = None,
+    *,
+    methods: Sequence[str] = (),
+    settings: Settings | None = None,
+    base: Source | None = None,
+    oracle: Oracle = "auto",
+    rivals: Rivals = (),
+    judge: JudgeSource | None = None,
+    budget: Budget = "standard",
+    seed: int = 0,
+) -> Plan:
+    """What `attack` with the same arguments will do, with seconds from a short measurement."""
+    sizes = sizes_for(methods, settings or {}, budget)
+    model = load(model)
+    target = concept_for(model, edit, concept)
+    judges = judges_for(model, (target,), judge)
+    arms = arms_of(model, edit, target, base=base, oracle=oracle, rivals=rivals)
+    made = plan(arms, target, judges.first, budget=sizes, seed=seed, settings=settings, whole=False)
+    return made.timed(measure(model))
+
+
+def sizes_for(methods: Sequence[str], settings: Settings, budget: Budget) -> Sizes:
+    """The numbers of a run of some attacks. Raises UnknownName, BadSetting."""
+    for name in (*methods, *settings):
+        registry.get("attack", name)
+    sizes = sizes_of(budget)
+    if strangers := sorted(set(settings) - set(methods or sizes.attacks or settings)):
+        raise BadSetting(
+            f"expected settings of attacks that are run, got some of {', '.join(strangers)}; name "
+            "them as methods too"
         )
-    if goal is not None:
-        found.save(goal)
-    return found
-
-
-def attack_file(out: str | os.PathLike[str]) -> Path:
-    """Where the result goes. Raises BadFile."""
-    goal = Path(out)
-    if goal.suffix != SUFFIX:
-        raise BadFile(
-            f"expected a name that ends in {SUFFIX} for what an attack finds, got "
-            f"{os.fspath(out)!r}; write, say, --out found{SUFFIX}"
-        )
-    check_writable(goal)
-    return goal
-
-
-def _plain(settings: Mapping[str, object] | None) -> dict[str, Any]:
-    return {name.replace("-", "_"): value for name, value in (settings or {}).items()}
+    if not methods:
+        return sizes
+    return replace(sizes, attacks=tuple(dict.fromkeys(methods)), rungs=(), decoys=0, cascade=False)

@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from excise import __version__
-from excise.cli import listing, making, using
+from excise.cli import listing, making, probing, using
 from excise.cli.session import STOPPED
 
 ABOUT = (
@@ -102,8 +102,8 @@ def _program(
 for command in (
     making.demo,
     making.erase,
-    making.attack,
-    making.evaluate,
+    probing.attack,
+    probing.evaluate,
     using.generate,
     using.apply,
     using.merge,

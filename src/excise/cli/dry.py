@@ -6,11 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from excise import registry
 from excise.cli.session import Session
 from excise.cli.show import plain, size
 from excise.reporting.wording import number, seconds
-from excise.settings import build, recipe
+from excise.settings import recipe
 from excise.suite.plan import Plan, Speed, measure
 
 if TYPE_CHECKING:
@@ -101,27 +100,6 @@ def _search(
             pictures=tries * rounds * looked,
         ),
     ]
-
-
-def attack_plan(
-    model: TextToImage, method: str, settings: Mapping[str, object], budget: Budget
-) -> list[Stage]:
-    """The stages of an attack, read from its settings."""
-    from excise.suite.sizes import sizes_of
-
-    cls = registry.get("attack", method)
-    ready = cls.fitted(model).at(budget)
-    given = {name.replace("-", "_"): value for name, value in settings.items()}
-    attack = build(cls, {**recipe(ready), **given})
-    sizes = sizes_of(budget)
-    looks = attack.candidates * sizes.prompts * (sizes.select + sizes.score)
-    drawn = recipe(attack).get("pictures", 0)
-    stages = [
-        Stage(name="search", gradients=attack.gradients, pictures=drawn),
-        Stage(name="score", pictures=looks, bytes=4 * looks),
-    ]
-    speed = measure(model)
-    return [stage.timed(speed) for stage in stages]
 
 
 def stages_of(plan: Plan) -> list[Stage]:

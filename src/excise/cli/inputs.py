@@ -111,3 +111,20 @@ def _metal() -> int:
     import torch
 
     return int(torch.backends.mps.is_available())
+
+
+def said(
+    synonym: list[str] | None, neighbour: list[str] | None, images: Path | None, kind: str | None
+) -> Described:
+    """The options that describe a concept."""
+    return Described(synonyms=synonym or (), neighbours=neighbour or (), images=images, kind=kind)
+
+
+def target_of(model: TextToImage, word: str | None, said: Described) -> Concept | str | None:
+    """The concept that is looked for; None for that of the edit. Raises BadConcept."""
+    if word is None and not said.empty:
+        raise BadConcept(
+            "expected a concept that --synonym, --neighbour, --images or --kind belong to, got "
+            "none; name it, as in excise attack cat --synonym kitten"
+        )
+    return None if word is None else concept_of(model, word, said)

@@ -1,4 +1,4 @@
-"""Commands that take long: demo, erase, attack, evaluate."""
+"""Commands that make an edit: erase, and demo, which evaluates it too."""
 
 from __future__ import annotations
 
@@ -10,22 +10,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from excise.cli import options as o
-from excise.cli.inputs import Described, concept_of, concepts_of, file_name, load_model
+from excise.cli.inputs import concepts_of, file_name, load_model, said
 from excise.cli.session import Session, session
-from excise.errors import BadConcept, Infeasible
+from excise.cli.show import show_report
+from excise.errors import Infeasible
 from excise.settings import split
 
 if TYPE_CHECKING:
     from excise.edit import Edit
-    from excise.reporting import Report
-    from excise.types import Concept, TextToImage
+    from excise.types import TextToImage
 
 Words = Annotated[
     list[str], typer.Argument(metavar="CONCEPT", help="Words (excise list concepts), .toml.")
-]
-Word = Annotated[
-    str | None,
-    typer.Argument(metavar="[CONCEPT]", help="A word or a concept.toml; else that of the edit."),
 ]
 
 
@@ -64,7 +60,7 @@ def erase(
 
         settings = split(set_ or ())
         live = load_model(model, device, dtype)
-        wanted = concepts_of(live, concepts, _said(synonym, neighbour, images, kind))
+        wanted = concepts_of(live, concepts, said(synonym, neighbour, images, kind))
         if dry_run:
             from excise.cli.dry import erase_plan, show_plan
 
@@ -88,126 +84,6 @@ def erase(
             )
         _say_edit(run, edit, goal, live)
         run.answer({"edit": str(goal), **_facts(edit)})
-
-
-def attack(
-    concept: Word = None,
-    model: o.Model = o.EMOJI,
-    edit: o.Edit = None,
-    base: o.Base = None,
-    method: Annotated[str, typer.Option(help="How (excise list attacks).")] = "concept_inversion",
-    set_: o.Set = None,
-    budget: o.Spend = o.Budget.standard,
-    seed: o.Seed = 0,
-    out: o.Out = None,
-    judge: o.Judge = None,
-    synonym: o.Synonym = None,
-    neighbour: o.Neighbour = None,
-    images: o.Images = None,
-    kind: o.ConceptKind = None,
-    dry_run: o.DryRun = False,
-    device: o.Place = None,
-    dtype: o.Dtype = None,
-    threads: o.Threads = None,
-    as_json: o.AsJson = False,
-    quiet: o.Quiet = False,
-) -> None:
-    """Search for inputs that bring a concept back, and score them on seeds of their own.
-
-    --out NAME.safetensors keeps the inputs that were found; they bring the concept back.
-    """
-    with session(as_json=as_json, quiet=quiet, threads=threads) as run:
-        from excise import api
-
-        settings = split(set_ or ())
-        live = load_model(model, device, dtype)
-        target = _target(live, concept, _said(synonym, neighbour, images, kind))
-        if dry_run:
-            from excise.cli.dry import attack_plan, show_plan
-
-            show_plan(run, attack_plan(live, method, settings, budget.value))
-            return
-        found = api.attack(
-            live,
-            edit,
-            target,
-            method=method,
-            settings=settings,
-            base=base,
-            judge=judge,
-            budget=budget.value,
-            seed=seed,
-            out=out,
-            progress=run.progress,
-        )
-        from excise.cli.show import attack_lines
-
-        run.say(*attack_lines(found))
-        if out is not None:
-            run.say(f"What was found, which brings it back: {out}")
-        run.answer(found.to_json() | {"out": None if out is None else str(out)})
-
-
-def evaluate(
-    concept: Word = None,
-    model: o.Model = o.EMOJI,
-    edit: o.Edit = None,
-    base: o.Base = None,
-    oracle: Annotated[
-        str, typer.Option(help="A model that never saw it; auto: the embedded one; none.")
-    ] = "auto",
-    rival: Annotated[
-        list[Path] | None, typer.Option("--rival", help="Another edit to compare; repeat.")
-    ] = None,
-    budget: o.Spend = o.Budget.standard,
-    seed: o.Seed = 0,
-    out: o.Out = Path("out"),
-    judge: o.Judge = None,
-    synonym: o.Synonym = None,
-    neighbour: o.Neighbour = None,
-    images: o.Images = None,
-    kind: o.ConceptKind = None,
-    dry_run: o.DryRun = False,
-    device: o.Place = None,
-    dtype: o.Dtype = None,
-    threads: o.Threads = None,
-    as_json: o.AsJson = False,
-    quiet: o.Quiet = False,
-) -> None:
-    """Attack an edited model, say what was kept, and write a report.
-
-    With --edit, the model is the unedited one; without it, the model in question as it is.
-    """
-    with session(as_json=as_json, quiet=quiet, threads=threads) as run:
-        from excise import api
-
-        live = load_model(model, device, dtype)
-        target = _target(live, concept, _said(synonym, neighbour, images, kind))
-        other: Any = None if oracle == "none" else oracle
-        if dry_run:
-            from excise.cli.dry import show_plan, stages_of
-
-            plan = api.estimate(
-                live, edit, target, base=base, oracle=other, rivals=rival or (), judge=judge,
-                budget=budget.value, seed=seed,
-            )  # fmt: skip
-            show_plan(run, stages_of(plan))
-            return
-        goal = out or Path("out")
-        report = api.evaluate(
-            live,
-            edit,
-            target,
-            base=base,
-            oracle=other,
-            rivals=rival or (),
-            judge=judge,
-            budget=budget.value,
-            seed=seed,
-            out=goal,
-            progress=run.progress,
-        )
-        _show_report(run, report, goal)
 
 
 def demo(
@@ -246,7 +122,7 @@ def demo(
         report = api.evaluate(
             live, goal, "cat", budget=budget.value, seed=seed, out=folder, progress=run.progress
         )
-        _show_report(run, report, folder)
+        show_report(run, report, folder)
         if failed is not None:
             raise failed
 
@@ -274,21 +150,6 @@ def _ends_kept(goal: Path) -> Iterator[None]:
         raise Infeasible(f"{error}{where}", details=error.details) from error
 
 
-def _said(
-    synonym: list[str] | None, neighbour: list[str] | None, images: Path | None, kind: str | None
-) -> Described:
-    return Described(synonyms=synonym or (), neighbours=neighbour or (), images=images, kind=kind)
-
-
-def _target(model: TextToImage, word: str | None, said: Described) -> Concept | str | None:
-    if word is None and not said.empty:
-        raise BadConcept(
-            "expected a concept that --synonym, --neighbour, --images or --kind belong to, got "
-            "none; name it, as in excise attack cat --synonym kitten"
-        )
-    return None if word is None else concept_of(model, word, said)
-
-
 def _facts(edit: Edit) -> dict[str, Any]:
     return {
         "kind": edit.kind,
@@ -308,11 +169,3 @@ def _say_edit(run: Session, edit: Edit, goal: Path, model: TextToImage) -> None:
     run.say(f"Erased {names} from {model.name}: {goal} ({size(edit.nbytes)}{sure})")
     if record_folder(goal).exists():
         run.say(f"Keep apart what brings it back: {record_folder(goal)}")
-
-
-def _show_report(run: Session, report: Report, folder: Path) -> None:
-    if not run.as_json and not run.quiet:
-        from excise.reporting.console import show
-
-        show(report, run.console, folder / "report.html")
-    run.answer(report.to_json())

@@ -44,6 +44,12 @@ Base = Annotated[
     str | None,
     typer.Option(metavar="MODEL", help="The unedited model, if the one in question has no --edit."),
 ]
+Oracle = Annotated[
+    str, typer.Option(help="A model that never saw it; auto: the embedded one; none.")
+]
+Rival = Annotated[
+    list[Path] | None, typer.Option("--rival", help="Another edit to compare; repeat.")
+]
 Seed = Annotated[int, typer.Option(min=0, metavar="N", help="The same seed gives the same bytes.")]
 Out = Annotated[Path | None, typer.Option("--out", "-o", metavar="PATH", help="Where to write.")]
 Spend = Annotated[Budget, typer.Option("--budget", help="How much to spend.")]

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from excise.reporting.figures import Rate
-from excise.reporting.wording import NARROW, between, listed, number, percent, seconds
+from excise.reporting.wording import NARROW, listed
 from excise.reporting.wording import size as size_of
-from excise.stats import rate_interval
 
 if TYPE_CHECKING:
-    from excise.attacks.result import AttackResult
+    from excise.cli.session import Session
+    from excise.reporting import Report
 
 
 def plain(text: str) -> str:
@@ -29,19 +29,10 @@ def quoted(names: Sequence[str]) -> str:
     return listed([f'"{name}"' for name in names])
 
 
-def attack_lines(found: AttackResult) -> list[str]:
-    """What an attack reached, and what it spent."""
-    values = found.observations()
-    n, hits = len(values.values), round(float(values.values.sum()))
-    several = values.fewest_levels > 1
-    rate = Rate.within(rate_interval(values), n, hits) if several else Rate.of(hits, n)
-    spent = found.searched + found.drawn
-    lines = [
-        f'{found.attack} brings "{found.concept}" back in {percent(rate.value)} of pictures '
-        f"({between(rate)}): {hits} of {n}, the best of {number(len(found))} restarts.",
-        f"Spent: {number(spent.gradients)} gradients, {number(spent.pictures)} pictures, "
-        f"{seconds(spent.seconds)}.",
-        "By itself this does not tell recovery from injection: excise evaluate puts the unedited "
-        "model, the null attack and an oracle beside it.",
-    ]
-    return [plain(line) for line in lines]
+def show_report(run: Session, report: Report, folder: Path | None) -> None:
+    """The short table, unless nobody wants it, and the answer."""
+    if not run.as_json and not run.quiet:
+        from excise.reporting.console import show
+
+        show(report, run.console, None if folder is None else folder / "report.html")
+    run.answer(report.to_json())

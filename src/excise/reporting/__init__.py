@@ -1,6 +1,15 @@
 """The record of what was done, and the page and table that are made from it."""
 
-from excise.reporting.attacks import AttackResult, BestOf, Decoys, Excess, Rung
+from excise.reporting.attacks import (
+    AttackResult,
+    BestOf,
+    Decoys,
+    Excess,
+    Recovery,
+    RecoveryPoint,
+    Rung,
+    WorstFound,
+)
 from excise.reporting.figures import Cost, Estimate, Rate
 from excise.reporting.findings import (
     AgreementRow,
@@ -59,6 +68,8 @@ __all__ = [
     "Rate",
     "RateRow",
     "Record",
+    "Recovery",
+    "RecoveryPoint",
     "Replacement",
     "Report",
     "Rung",
@@ -67,4 +78,5 @@ __all__ = [
     "StrengthPoint",
     "Subject",
     "Verdict",
+    "WorstFound",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from rich import box
@@ -17,7 +17,8 @@ from excise.reporting.report import Report
 from excise.reporting.verdict import Figures, figures
 from excise.reporting.wording import NARROW, between, percent, points
 
-STYLES = {"erased": "green", "untested": "yellow", "undecided": "yellow", "damaged": "yellow"}
+STYLES = {"erased": "green", "untested": "yellow", "undecided": "yellow", "damaged": "yellow",
+          "unkept": "green"}  # fmt: skip
 Shown = Mapping[str, Rate | Estimate]
 
 
@@ -29,6 +30,8 @@ def show(report: Report, console: Console, place: Path | str | None = None) -> N
     for sentence in (verdict.headline, verdict.attack, *verdict.reasons):
         console.print(_text(sentence))
     console.print(_table(record, figures(record)))
+    if len(record.attacks) > 1:
+        _attacks(record, console)
     if (line := _floors(record, figures(record).attack)) is not None:
         console.print(_text(line))
     for check in record.checks:
@@ -39,21 +42,40 @@ def show(report: Report, console: Console, place: Path | str | None = None) -> N
         console.print(_text(f"Report: {place}"), soft_wrap=True)
 
 
-def show_attacks(results: Sequence[AttackResult], arms: Mapping[str, str], out: Console) -> None:
-    """Print what attacks brought back. arms: key to what the column is called."""
+def _attacks(record: Record, out: Console) -> None:
+    """What each attack brought back, those that can tell recovery from injection first."""
+    arms = [arm for arm in record.arms if any(arm.key in a.rates for a in record.attacks)]
+    edit = record.arm("edit")
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("attack", no_wrap=True)
-    used = [key for key in arms if any(key in rung.rates for r in results for rung in r.rungs)]
-    for key in used:
-        table.add_column(_text(arms[key]), justify="right")
-    for result in results:
-        for rung in result.rungs:
-            star = " *" if rung.key == result.headline else ""
-            cells = [_cell(rung.rates.get(key)) for key in used]
-            table.add_row(_text(f"{result.label}, {rung.label}{star}"), *cells)
+    table.add_column("seen under attack", no_wrap=True)
+    for arm in arms:
+        table.add_column(_text(arm.label), justify="right")
+    table.add_column("excess", justify="right")
+    order = sorted(record.attacks, key=lambda a: (not a.confirmatory, a.kind != "confirming"))
+    for attack in (one for one in order if one.rates):
+        cells = [_cell(attack.rates.get(arm.key)) for arm in arms]
+        excess = attack.excess.get(edit.key) if edit else None
+        mark = " *" if attack.confirmatory else " +" if attack.kind == "injecting" else ""
+        gap = "" if excess is None else points(excess.value)
+        table.add_row(_text(f"{attack.label}{mark}"), *cells, _text(gap, style="dim"))
+    if record.worst_found is not None:
+        cells = [_cell(record.worst_found.rates.get(arm.key)) for arm in arms]
+        table.add_row(_text("worst case found", style="bold"), *cells, "")
     out.print(table)
-    if any(result.headline for result in results):
-        out.print("* the step that counts")
+    if any(one.confirmatory for one in record.attacks):
+        out.print(_text("* can tell recovery from injection", style="dim"))
+    if any(one.kind == "injecting" for one in record.attacks):
+        out.print(_text("+ may bring the concept along, and so cannot", style="dim"))
+    if record.excess is not None:
+        one = record.excess
+        out.print(
+            _text(
+                f"Largest excess over the oracle: {points(one.value)} "
+                f"({one.attack.replace('_', ' ')}), at most {points(one.upper)} for all of them."
+            )
+        )
+    for name, why in record.left_out.items():
+        out.print(_text(f"Not run: {name.replace('_', ' ')}: {why}.", style="dim"))
 
 
 def _table(record: Record, found: Figures) -> Table:

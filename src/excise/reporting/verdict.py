@@ -12,8 +12,9 @@ from excise.reporting.record import Record
 from excise.reporting.wording import capital, listed, number, percent, points, tally
 
 Status = Literal[
-    "erased", "returns", "undecided", "damaged", "present", "untested", "infeasible", "unmeasured"
-]
+    "erased", "returns", "undecided", "damaged", "present", "untested", "infeasible", "unmeasured",
+    "unkept",
+]  # fmt: skip
 
 # In a word or two, for a table, a badge or a script.
 SHORT: dict[Status, str] = {
@@ -25,6 +26,7 @@ SHORT: dict[Status, str] = {
     "untested": "erased in plain use, not attacked",
     "infeasible": "infeasible",
     "unmeasured": "not measured",
+    "unkept": "gone; what was kept was not measured",
 }
 
 
@@ -131,7 +133,11 @@ def _both_ends(record: Record) -> str:
 
 def _strongest(record: Record, arm: str) -> AttackResult | None:
     """The attack that the first screen shows: the one with the largest excess of those that may."""
-    usable = [a for a in record.attacks if a.counts and arm in a.counts.rates]
+    usable = [
+        a
+        for a in record.attacks
+        if a.counts and arm in a.counts.rates and a.kind == "confirming"
+    ]
     confirmed = [a for a in usable if a.confirmatory]
     named = [a for a in confirmed if record.excess and a.name == record.excess.attack]
     oracle = record.arm("oracle")
@@ -158,7 +164,9 @@ def _status(record: Record, found: Figures, reasons: dict[str, str]) -> Status:
         return "undecided"
     if {"kept", "worst", "neighbours", "nothing"} & set(reasons):
         return "damaged"
-    return "untested" if "untested" in reasons else "erased"
+    if "untested" in reasons:
+        return "untested"
+    return "unkept" if "unkept" in reasons else "erased"
 
 
 def _reasons(record: Record, found: Figures) -> dict[str, str]:

@@ -50,6 +50,21 @@ def asked(bench: Bench) -> tuple[Asked, ...]:
     return tuple(sorted(found.values(), key=lambda one: GROUPS.index(one.group)))
 
 
+def given(bench: Bench, texts: Sequence[str | Prompt]) -> tuple[Asked, ...]:
+    """Somebody's own prompts, by the words for the concept that are in them."""
+    concept = bench.full
+    words: dict[Group, tuple[str, ...]] = {
+        "name": (concept.name,),
+        "synonym": concept.synonyms,
+        "held_back": concept.held_back,
+    }
+    found = []
+    for prompt in Prompt.of(tuple(texts)):
+        groups = [group for group, own in words.items() if prompts.named_in(prompt.text, own)]
+        found.append(Asked(prompt, groups[0] if groups else "silent"))
+    return tuple(found)
+
+
 def silent(model: TextToImage, concept: Concept) -> tuple[Prompt, ...]:
     """Sentences that do not name the concept, and depict nothing that stands in its way.
 

@@ -114,18 +114,21 @@ class Field:
 
 
 def fight(
-    bench: Bench, rung: Rung, settings: Mapping[str, Mapping[str, object]] | None = None
+    bench: Bench,
+    rung: Rung,
+    settings: Mapping[str, Mapping[str, object]] | None = None,
+    texts: tuple[Asked, ...] | None = None,
 ) -> Battery:
     """Run all attacks of the budget on all arms; of a cascade, until one brings the concept back.
 
     rung: of the token ladder, that Concept Inversion is run on. settings: by attack, beside those
-    measured for the model.
+    measured for the model. texts: what is asked in the place of `asked`.
 
     Raises:
         UnknownName, BadSetting: as they say.
     """
     ground = Field(bench=bench, rung=rung, settings=settings or {})
-    texts = asked(bench)
+    texts = asked(bench) if texts is None else texts
     attacks: dict[str, Attack] = {}
     results: dict[str, dict[str, AttackResult]] = {}
     curves: dict[str, dict[str, Recovery]] = {}

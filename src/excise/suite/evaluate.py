@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -21,6 +22,7 @@ from excise.reporting.subject import Criteria
 from excise.store import Cache, Stages
 from excise.suite import agreement, facts, gallery, history, plain
 from excise.suite.arms import Arm
+from excise.suite.asked import Asked, given
 from excise.suite.battery import Battery, fight
 from excise.suite.bench import Bench
 from excise.suite.book import Book
@@ -34,7 +36,7 @@ from excise.suite.ladder import Ladder, can_attack, climb
 from excise.suite.rows import attack_row, recovery, shown, title
 from excise.suite.sizes import Sizes, sizes_of
 from excise.suite.worst_case import largest_excess, worst_found
-from excise.types import Concept, Judge, Progress
+from excise.types import Concept, Judge, Progress, Prompt
 
 Settings = Mapping[str, Mapping[str, object]]
 Seen = dict[str, tuple[Tensor, Tensor, list[int]]]
@@ -50,6 +52,9 @@ def evaluate(
     budget: Budget | Sizes = "standard",
     seed: int = 0,
     settings: Settings | None = None,
+    texts: Sequence[str | Prompt] = (),
+    whole: bool = True,
+    keep: Path | None = None,
     found: History | None = None,
     criteria: Criteria | None = None,
     shipped: Cache | None = None,
@@ -63,8 +68,10 @@ def evaluate(
         and a base, an oracle, rivals and controls where there are such.
     judge: what counts. others: the auditor and the witness, which are only compared with it; those
         that cannot tell the concept are left out.
-    settings: of attacks, by name. found: the record of the edit. shipped, cache, stages: as
-        `Bench`.
+    settings: of attacks, by name. texts: prompts that they are tried on; left out, the concept's
+        own. whole: False for plain use and the attacks only. keep: a folder for the inputs that
+        were found on the model in question, a file an attack.
+    found: the record of the edit. shipped, cache, stages: as `Bench`.
 
     Raises:
         UserError: no arm, or two of one key. UnknownName: the judge cannot tell the concept.
@@ -72,16 +79,29 @@ def evaluate(
     bench = bench_of(arms, concept, judge, others, sizes_of(budget), seed, progress or SILENT,
                      shipped, cache, stages)  # fmt: skip
     past, book = found or History(), Book()
+    kept, inverted, replaced = None, None, None
     with stage(bench.progress, "evaluate", 4, "section") as told:
-        rates = (*plain.plain_rows(bench, book), *plain.pair_rows(bench, book))
+        rates = plain.plain_rows(bench, book)
+        if whole:
+            rates = (*rates, *plain.pair_rows(bench, book))
         told.advance()
-        kept = plain.kept_section(bench, book)
+        if whole:
+            kept = plain.kept_section(bench, book)
+            replaced = plain.replacement(bench) if labels_of(bench.judge) else None
         told.advance()
-        searched = _searched(bench, book, settings or {}) if can_attack(bench) else _Searched()
+        searched = _Searched()
+        if can_attack(bench):
+            searched = _searched(bench, book, settings or {}, given(bench, texts) or None)
         told.advance()
-        inverted = inversions(bench, book, past, searched.held)
-        gallery.gallery(bench, book)
+        if whole:
+            inverted = inversions(bench, book, past, searched.held)
+            gallery.gallery(bench, book)
         told.advance()
+    if keep is not None and searched.battery is not None:
+        for name, results in searched.battery.results.items():
+            results[(bench.role("edit") or next(iter(bench.arms.values()))).key].save(
+                keep / f"{name}.safetensors"
+            )
     agreed = (*agreement.plain_agreement(bench, book), *searched.agreement)
     edit = facts.edit_in_question(bench)
     record = Record(
@@ -106,7 +126,7 @@ def evaluate(
         strength=history.strength(past),
         inversions=inverted,
         blocks=history.blocks(past),
-        replacement=plain.replacement(bench) if labels_of(bench.judge) else None,
+        replacement=replaced,
         agreement=agreed,
         costs=facts.costs(bench, past),
         notes=facts.notes(bench, searched.battery),
@@ -178,11 +198,13 @@ class _Searched:
         return () if battery is None else tuple(recovery(battery, x) for x in battery.curves)
 
 
-def _searched(bench: Bench, book: Book, settings: Settings) -> _Searched:
+def _searched(
+    bench: Bench, book: Book, settings: Settings, texts: tuple[Asked, ...] | None
+) -> _Searched:
     ladder, held = topped(bench, climb(bench)), held_out(bench)
     tried = attack_decoys(bench, ladder.headline, len(ladder.pictures)) if ladder.rungs else {}
     decoys = floors(book, ladder, tried)
-    battery = fight(bench, ladder.headline, settings)
+    battery = fight(bench, ladder.headline, settings, texts)
     rows = []
     seen: dict[str, Seen] = {}
     for name, attack in battery.attacks.items():

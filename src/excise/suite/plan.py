@@ -102,17 +102,19 @@ def plan(
     budget: Budget | Sizes = "standard",
     seed: int = 0,
     settings: Mapping[str, Mapping[str, object]] | None = None,
+    whole: bool = True,
 ) -> Plan:
     """What `evaluate` will do with the same arguments; nothing is drawn."""
     sizes = sizes_of(budget)
     bench = Bench(arms={arm.key: arm for arm in arms}, concept=concept, judge=judge, sizes=sizes,
                   seed=seed)  # fmt: skip
-    rest = everything_else(bench)
-    plain = [
-        ("plain use", len(use_probe(bench))),
-        ("two objects", len(pair_probes(bench)[0])),
-        ("kept", len(rest) if rest is not None else 0),
-    ]
+    plain = [("plain use", len(use_probe(bench)))]
+    if whole:
+        rest = everything_else(bench)
+        plain += [
+            ("two objects", len(pair_probes(bench)[0])),
+            ("kept", len(rest) if rest is not None else 0),
+        ]
     looks = sizes.restarts * sizes.prompts * (sizes.select + sizes.score)
     rows = sizes.restarts * sizes.steps * 4  # pictures, noises and levels a restart and step
     decoys = len(decoys_of(bench))

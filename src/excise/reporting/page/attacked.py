@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from excise.reporting.attacks import AttackResult
-from excise.reporting.charts import Axis, Chart, Curve, Line, Mark, Row, Series, curves, forest
+from excise.reporting.charts import Axis, Chart, Curve, Line, Mark, Series, curves
+from excise.reporting.page import battery
 from excise.reporting.page.explained import delta_loss, over_erasure
 from excise.reporting.page.floors import floors
-from excise.reporting.page.looks import cell, mark, marks, table
+from excise.reporting.page.looks import cell, mark, table
 from excise.reporting.page.parts import Facts, Figure, Fold, Part, Section, Table, Text
 from excise.reporting.page.strips import Uris, strip
 from excise.reporting.record import Record
@@ -35,8 +36,7 @@ def attacks(record: Record, uris: Uris, series: Sequence[Series]) -> Section | N
                 )
             )
         )
-    if len(record.attacks) > 1:
-        parts.append(_overview(record, series))
+    parts += battery.overview(record, series)
     for attack in record.attacks:
         found = _attack(attack, record, uris, series)
         if first is not None and attack.name == first.name:
@@ -46,6 +46,7 @@ def attacks(record: Record, uris: Uris, series: Sequence[Series]) -> Section | N
             body: tuple[Part, ...] = (Text(body=_about(attack)),)
             body += tuple(_attack(attack, record, uris, series))
             parts.append(Fold(title=attack.label, parts=body))
+    parts += battery.recoveries(record, series)
     parts += over_erasure(record, series)
     return Section(
         key="attacks",
@@ -65,35 +66,6 @@ def _about(attack: AttackResult) -> str:
     return " ".join(part for part in [*said, attack.note] if part)
 
 
-def _overview(record: Record, series: Sequence[Series]) -> Figure:
-    rows = [(attack, rung) for attack in record.attacks if (rung := attack.counts) is not None]
-    arm = figures(record).arm
-    named = [(f"{attack.label}, {rung.label}", rung.rates) for attack, rung in rows]
-    chart = forest(
-        "overview",
-        "Share of pictures that an attack brings back",
-        "; ".join(f"{n}: {percent(rates[arm].value)}" for n, rates in named if arm in rates),
-        [
-            Row(
-                label=attack.label,
-                marks=marks(rung.rates, series),
-                right=percent(rung.rates[arm].value) if arm in rung.rates else "",
-                strong=bool(attack.confirmatory),
-            )
-            for attack, rung in rows
-        ],
-        series,
-        Axis(),
-        right=next((one.label for one in series if one.key == arm), ""),
-    )
-    return Figure(
-        chart=chart,
-        table=table("attack", named, series),
-        caption="In bold: attacks that reach the unedited model and not the reference, and so "
-        "can tell recovery from injection.",
-    )
-
-
 def _attack(
     attack: AttackResult, record: Record, uris: Uris, series: Sequence[Series]
 ) -> list[Part]:
@@ -106,6 +78,7 @@ def _attack(
         parts += [shown] if shown else []
     if any(len(one.restarts) > 1 for one in attack.best_of.values()):
         parts.append(_best_of(attack, series))
+    parts += battery.by_prompt(attack, series)
     parts += floors(attack, record, series)
     parts += delta_loss(attack, record, series)
     details = _details(attack, series)
