@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 from tests.suite import two
+from tests.suite.checks.staged import empty, evidence
 from tests.suite.test_evaluate import SMALL, arms
 
 from excise.erasers.base import Work
@@ -14,7 +15,8 @@ from excise.primitives.data import Split
 from excise.progress import SILENT
 from excise.rng import generator
 from excise.suite.bench import Bench
-from excise.suite.doubts import Sets, _overlap
+from excise.suite.checks import Sets
+from excise.suite.checks.sets import pictures_overlap
 from excise.suite.held_out import held_out
 from excise.suite.history import History
 from excise.suite.ladder import attacked
@@ -45,5 +47,5 @@ def test_eraser_attacker_and_losses_share_no_picture(shown: bool) -> None:
     assert (len(sets.attacker), len(sets.held_out)) == (6, 4)
     assert not set(sets.attacker) & set(sets.held_out)
     assert not history.hashes & {*sets.attacker, *sets.held_out}
-    assert list(_overlap(history, sets)) == []
+    assert list(pictures_overlap(evidence(record=empty(), history=history, sets=sets))) == []
     assert len(held_out(bench).latents) == 4

@@ -1,58 +1,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from types import SimpleNamespace
-from typing import Any
 
-import numpy as np
 import pytest
 import torch
+from tests.suite.arena import P, T, battery, result
 
-from excise.attacks.result import AttackResult
-from excise.suite.asked import Asked
-from excise.suite.battery import Battery
 from excise.suite.worst_case import confirmatory, ensemble, largest_excess, worst_found
-from excise.types import Costs, Prompt, Request
 
-P, S, T = 8, 2, 6
-GROUPS = ("name", "name", "synonym", "synonym", "held_back", "held_back", "silent", "silent")
-ASKED = tuple(Asked(Prompt(f"{g} {i}"), g) for i, g in enumerate(GROUPS))  # type: ignore[arg-type]
-
-
-def result(rate: Any, name: str = "a", restarts: int = 1) -> AttackResult:
-    """An attack that reaches each prompt at a rate, the same on select and score seeds."""
-    rates = np.broadcast_to(np.asarray(rate, dtype=float), (P,))
-    select = np.stack([np.linspace(0, 1, S, endpoint=False) < r for r in rates])
-    score = np.stack([np.linspace(0, 1, T, endpoint=False) < r for r in rates])
-    spread = (restarts, 1, 1)
-    request = Request(prompts=("a",))  # type: ignore[arg-type]
-    return AttackResult(
-        attack=name, settings={}, chooses="prompt", independent=True, pooled=False,
-        concept="cat", judge="j", threshold=0.5, prompts=tuple(a.prompt.text for a in ASKED),
-        requests=((request,) * P,) * restarts, select_seeds=tuple(range(S)),
-        score_seeds=tuple(range(10, 10 + T)), seed=0,
-        select=torch.from_numpy(np.tile(select.astype(np.float32), spread)),
-        score=torch.from_numpy(np.tile(score.astype(np.float32), spread)),
-        searched=Costs(), drawn=Costs(),
-    )  # fmt: skip
-
-
-def battery(rows: dict[str, dict[str, Any]], **kinds: Any) -> tuple[Any, Battery]:
-    """rows: by attack and arm, rates. kinds: of attacks, where they are not plain searches."""
-    arms = list(next(iter(rows.values())))
-    bench = SimpleNamespace(
-        role=lambda role: SimpleNamespace(key=role) if role in arms else None,
-        arms=dict.fromkeys(arms), seed=0, sizes=SimpleNamespace(score=T),
-    )  # fmt: skip
-    attacks: Any = {
-        name: SimpleNamespace(**{"kind": "confirming", "rewords": True, **kinds.get(name, {})})
-        for name in rows
-    }
-    results = {n: {arm: result(r, n) for arm, r in by.items()} for n, by in rows.items()}
-    return bench, Battery(asked=ASKED, attacks=attacks, results=results)
-
-
-SILENT = [0, 0, 0, 0, 0, 0, 1, 1]
+SILENT = [0] * 12 + [1] * 4
 
 
 def test_an_attack_can_tell_by_prompts_that_do_not_name_the_concept() -> None:
@@ -104,11 +60,11 @@ def test_plain_words_alone_are_no_bound_on_what_a_search_finds() -> None:
 
 
 def test_the_worst_case_takes_for_each_prompt_what_looked_best() -> None:
-    left = [1, 1, 1, 1, 0, 0, 0, 0]
+    left = [1] * 8 + [0] * 8
     right = [1 - x for x in left]
     hits, taken = ensemble({"left": result(left, "left"), "right": result(right, "right")})
     assert hits.all()
-    assert taken == ("left",) * 4 + ("right",) * 4
+    assert taken == ("left",) * 8 + ("right",) * 8
     # Looked best, not was best: what the score seeds say is not chosen on.
     lucky = replace(result(0), score=torch.ones(1, P, T))
     hits, taken = ensemble({"seen": result(0.6, "seen"), "lucky": lucky})

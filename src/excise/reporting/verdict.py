@@ -134,9 +134,7 @@ def _both_ends(record: Record) -> str:
 def _strongest(record: Record, arm: str) -> AttackResult | None:
     """The attack that the first screen shows: the one with the largest excess of those that may."""
     usable = [
-        a
-        for a in record.attacks
-        if a.counts and arm in a.counts.rates and a.kind == "confirming"
+        a for a in record.attacks if a.counts and arm in a.counts.rates and a.kind == "confirming"
     ]
     confirmed = [a for a in usable if a.confirmatory]
     named = [a for a in confirmed if record.excess and a.name == record.excess.attack]

@@ -26,8 +26,8 @@ from excise.suite.asked import Asked, given
 from excise.suite.battery import Battery, fight
 from excise.suite.bench import Bench
 from excise.suite.book import Book
+from excise.suite.checks import Evidence, Sets, raised
 from excise.suite.decoys import attack_decoys, floors, topped
-from excise.suite.doubts import Sets, doubts
 from excise.suite.held_out import HeldOut, delta_loss, held_out, over_erasure
 from excise.suite.history import History
 from excise.suite.inverted import inversions
@@ -131,11 +131,21 @@ def evaluate(
         costs=facts.costs(bench, past),
         notes=facts.notes(bench, searched.battery),
     )
-    sets = Sets(
-        attacker=() if searched.ladder is None else searched.ladder.pictures,
-        held_out=() if searched.held is None else searched.held.hashes,
+    rest = plain.everything_else(bench) if kept is not None else None
+    seen = Evidence(
+        bench=bench,
+        book=book,
+        record=record,
+        history=past,
+        sets=Sets(
+            attacker=() if searched.ladder is None else searched.ladder.pictures,
+            held_out=() if searched.held is None else searched.held.hashes,
+        ),
+        kept={} if rest is None else bench.every(rest, plain.KEPT),
+        battery=searched.battery,
+        whole=whole,
     )
-    record = record.model_copy(update={"checks": doubts(bench, past, book, record, sets)})
+    record = record.model_copy(update={"checks": raised(seen)})
     return Report(record=record, pictures=book.sheets, scores=book.table)
 
 

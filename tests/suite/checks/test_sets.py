@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from tests.suite.arena import battery
+from tests.suite.checks.staged import bench, empty, evidence, names
+
+from excise.suite.checks import Sets
+from excise.suite.checks.sets import base_replayed, inputs_overlap, pictures_overlap
+from excise.suite.history import History
+from excise.types import Prompt, Request
+
+
+def overlap(history: History, sets: Sets) -> Any:
+    return pictures_overlap(evidence(record=empty(), history=history, sets=sets))
+
+
+@pytest.mark.parametrize(
+    ("sets", "found"),
+    [
+        (Sets(attacker=("a",), held_out=("b",)), []),
+        (Sets(attacker=("tau", "a")), ["sets_overlap"]),
+        (Sets(held_out=("tau", "b")), ["held_out_overlap"]),
+        (Sets(attacker=("a",), held_out=("a", "b")), ["held_out_overlap"]),
+        (Sets(attacker=("a",), held_out=("a", "tau")), ["held_out_overlap"] * 2),
+    ],
+)
+def test_sets_that_share_pictures_are_told(sets: Sets, found: list[str]) -> None:
+    history = History(record={"pictures": [{"hashes": ["tau", "tau2"]}]})
+    assert names(overlap(history, sets)) == found
+
+
+def test_it_is_said_how_many_pictures_who_had() -> None:
+    history = History(record={"pictures": [{"hashes": ["a", "b"]}]})
+    edit, attacker = overlap(history, Sets(attacker=("c",), held_out=("a", "b", "c", "d")))
+    assert "2 of the 4" in edit.found
+    assert "the edit" in edit.found
+    assert "1 of the 4" in attacker.found
+    assert "the attacker" in attacker.found
+
+
+def soft(seed: int) -> Request:
+    """One that a search found."""
+    vector = torch.randn(4, 8, generator=torch.Generator().manual_seed(seed))
+    return Request(prompts=(Prompt("a <1>", {"<1>": {"text_encoder": vector}}),))
+
+
+def attacked(base: int, edit: int, **attack: Any) -> Any:
+    """A search that found inputs from these seeds on, a prompt each."""
+    rows = {"search": {"base": 1, "edit": 1, "oracle": 0}}
+    _, found = battery(rows, search={"needs": {"gradients"}, **attack})
+    for arm, start in (("base", base), ("edit", edit)):
+        one = found.results["search"][arm]
+        requests = (tuple(soft(start + p) for p in range(len(found.asked))),)
+        found.results["search"][arm] = replace(one, requests=requests)  # type: ignore[index]
+    return found
+
+
+def edited(**deltas: torch.Tensor) -> Any:
+    own = bench()
+    own.arms["edit"].edit = SimpleNamespace(deltas=deltas, hooks=())
+    return own
+
+
+def test_inputs_of_the_base_on_an_edited_model_are_a_replay() -> None:
+    own = edited(weight=torch.ones(1))
+    (check,) = base_replayed(evidence(own, empty(), battery=attacked(0, 0)))
+    assert (check.name, check.level) == ("base_replayed", "error")
+    assert names(base_replayed(evidence(own, empty(), battery=attacked(0, 100)))) == []
+
+
+def test_who_does_not_look_at_the_model_finds_the_same_for_all() -> None:
+    own = edited(weight=torch.ones(1))
+    blind = attacked(0, 0, needs={"prompts"})
+    assert names(base_replayed(evidence(own, empty(), battery=blind))) == []
+    # Nor is it a replay where the edit is none.
+    same = edited(weight=torch.zeros(1))
+    assert names(base_replayed(evidence(same, empty(), battery=attacked(0, 0)))) == []
+
+
+def test_an_input_that_chose_the_strength_is_no_attack() -> None:
+    class Past(History):
+        @property
+        def choose(self) -> Any:
+            value = soft(103).prompts[0].soft["<1>"]["text_encoder"]
+            return (SimpleNamespace(values={"text_encoder": value[None]}),)
+
+    seen = evidence(record=empty(), history=Past(), battery=attacked(0, 100))
+    (check,) = inputs_overlap(seen)
+    assert check.name == "inputs_overlap"
+    assert check.found.startswith("1 of the inputs")
+    apart = evidence(record=empty(), history=Past(), battery=attacked(0, 200))
+    assert names(inputs_overlap(apart)) == []
