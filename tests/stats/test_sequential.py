@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 
 from excise.rng import numpy_generator
-from excise.stats import EProcess, wilson_upper
+from excise.stats import EProcess, decide, wilson_upper
 
 LIMITS = (0.02, 0.05, 0.3)
 
@@ -107,3 +109,46 @@ def test_impossible_arguments_are_refused() -> None:
         EProcess(limit=0.5, prior=(0, 1))
     with pytest.raises(ValueError, match="0 <= k <= n"):
         EProcess(limit=0.5).log_e(3, 2)
+
+
+def drawn(hits: Any) -> Callable[[int, int], list[bool]]:
+    return lambda start, stop: hits[start:stop].tolist()  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(("rate", "side"), [(0.0, "below"), (0.02, "below"), (0.5, "above")])
+def test_a_decision_stops_when_it_is_plain_and_is_seldom_wrong(rate: float, side: str) -> None:
+    stopped, wrong = [], 0
+    for run in range(300):
+        hits = numpy_generator("decide", run).random(400) < rate
+        found = decide(drawn(hits), limit=0.1, most=400)
+        assert found.k == hits[: found.n].sum()
+        stopped.append(found.n)
+        wrong += found.side not in (side, None)
+    assert wrong <= 300 * 0.05
+    assert np.median(stopped) < 150
+
+
+@pytest.mark.parametrize("rate", [0.09, 0.1, 0.11])
+def test_near_the_limit_a_wrong_decision_stays_within_its_error(rate: float) -> None:
+    wrong = 0
+    for run in range(400):
+        hits = numpy_generator("near", run).random(400) < rate
+        found = decide(drawn(hits), limit=0.1, most=400)
+        wrong += found.side == ("above" if rate < 0.1 else "below")
+    assert wrong <= 400 * 0.05
+
+
+def test_a_decision_takes_no_more_pictures_than_allowed() -> None:
+    asked: list[tuple[int, int]] = []
+
+    def draw(start: int, stop: int) -> list[bool]:
+        asked.append((start, stop))
+        return [i % 10 == 0 for i in range(start, stop)]  # just at the limit
+
+    found = decide(draw, limit=0.1, most=50, block=20)
+    assert (found.side, found.n, found.k) == (None, 50, 5)
+    assert asked == [(0, 20), (20, 40), (40, 50)]
+    with pytest.raises(ValueError, match="block"):
+        decide(draw, limit=0.1, most=0)
+    with pytest.raises(ValueError, match="20 hits"):
+        decide(lambda a, b: [], limit=0.1, most=50)

@@ -3,6 +3,7 @@
 from excise.reporting.attacks import (
     AttackResult,
     BestOf,
+    Decided,
     Decoys,
     Excess,
     Recovery,
@@ -53,6 +54,7 @@ __all__ = [
     "Cost",
     "CostRow",
     "Criteria",
+    "Decided",
     "Decoys",
     "EditFacts",
     "Estimate",

@@ -53,17 +53,30 @@ class Decoys(Value):
         return None if gap is None else abs(gap.value) <= self.within
 
 
+class Decided(Value):
+    """A test that may stop at any picture: is what the attack chose seen more often than `limit`?
+
+    side: what passed; None if neither did. count: of n pictures that showed it.
+    """
+
+    limit: Share
+    side: Literal["below", "above"] | None
+    count: Count
+    n: Count
+
+
 class AttackResult(Value):
     """An attack, run afresh on every arm.
 
     kind: "injecting" if the input may have brought the concept along. needs: what an attacker must
     be able to do or have. confirmatory: it reaches the base and not the oracle, so it can tell
     recovery from injection; None if nobody looked. what: with what the rates were reached, in
-    words; rates: over all prompts, by arm; groups: by kind of prompt. rungs: from the smallest
-    budget to the largest. headline: the key of the rung that counts. delta_loss: L(oracle) -
-    L(arm), paired; at most 0 if the arm explains the concept no better than a model that never saw
-    it. excess: rate less the oracle's. null: the same prompts and selection without a search.
-    decoys: what it reaches where there is nothing to recover. pictures: key of what it drew.
+    words; rates: over all prompts, by arm; groups: by kind of prompt; decided: of the edit.
+    rungs: from the smallest budget to the largest. headline: the key of the rung that counts.
+    delta_loss: L(oracle) - L(arm), paired; at most 0 if the arm explains the concept no better than
+    a model that never saw it. excess: rate less the oracle's. null: the same prompts and selection
+    without a search. decoys: what it reaches where there is nothing to recover. pictures: key of
+    what it drew.
     """
 
     name: str
@@ -76,6 +89,7 @@ class AttackResult(Value):
     what: str = ""
     rates: dict[str, Rate] = Field(default_factory=dict)
     groups: tuple[Rung, ...] = ()
+    decided: Decided | None = None
     budget: dict[str, JsonValue] = Field(default_factory=dict)
     rungs: tuple[Rung, ...] = ()
     headline: str | None = None

@@ -26,11 +26,12 @@ from excise.stats.intervals import (
 from excise.stats.pooled import Pooled, pooled, pooled_rate_upper, pooled_ratio
 from excise.stats.power import design_effect, power, sample_size
 from excise.stats.rate import Rate
-from excise.stats.sequential import EProcess
+from excise.stats.sequential import Decision, EProcess, decide
 from excise.stats.worst import Worst, cluster_bootstrap, worst_excess
 
 __all__ = [
     "Curve",
+    "Decision",
     "EProcess",
     "Interval",
     "Observations",
@@ -42,6 +43,7 @@ __all__ = [
     "best_of_weights",
     "cluster_bootstrap",
     "clustered_se",
+    "decide",
     "design_effect",
     "difference_interval",
     "pooled",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -87,6 +88,58 @@ class EProcess:
     def _with(self, hits: int, n: int, claims: int, alpha: float) -> bool:
         k = hits if self.side == "below" else n - hits
         return n >= hits and self.passes(k, n, claims=claims, alpha=alpha)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """Where a sequential test stopped: k hits in n pictures.
+
+    side: the claim about the rate that passed; None if neither did within the pictures allowed.
+    """
+
+    limit: float
+    side: Literal["below", "above"] | None
+    k: int
+    n: int
+
+
+def decide(
+    draw: Callable[[int, int], Sequence[bool]],
+    *,
+    limit: float,
+    most: int,
+    block: int = 20,
+    claims: int = 1,
+    alpha: float = 0.05,
+) -> Decision:
+    """Draw pictures until it is plain on which side of the limit the rate lies, or enough.
+
+    Two e-processes run side by side, and each is given half of alpha: whatever the rate, the wrong
+    side ever passes with a chance of at most ``alpha / (2 claims)``, so of all claims together
+    with one of at most alpha.
+
+    draw: whether each of the pictures start, ..., stop - 1 is a hit; independent given the inputs.
+    most: the pictures allowed. block: how many are drawn at a time.
+
+    Raises:
+        ValueError: limit not in (0, 1); most or block below 1; another number of hits than asked.
+    """
+    if most < 1 or block < 1:
+        raise ValueError(f"expected most and block >= 1, got {most} and {block}")
+    below, above = EProcess(limit=limit, side="below"), EProcess(limit=limit, side="above")
+    k = n = 0
+    while n < most:
+        stop = min(n + block, most)
+        hits = draw(n, stop)
+        if len(hits) != stop - n:
+            raise ValueError(f"expected {stop - n} hits or misses, got {len(hits)}")
+        for hit in hits:
+            n, k = n + 1, k + bool(hit)
+            if below.passes(k, n, claims=2 * claims, alpha=alpha):
+                return Decision(limit=limit, side="below", k=k, n=n)
+            if above.passes(k, n, claims=2 * claims, alpha=alpha):
+                return Decision(limit=limit, side="above", k=k, n=n)
+    return Decision(limit=limit, side=None, k=k, n=n)
 
 
 def _log_partial_beta(a: float, b: float, limit: float) -> float:

@@ -27,6 +27,7 @@ from excise.suite.battery import Battery, fight
 from excise.suite.bench import Bench
 from excise.suite.book import Book
 from excise.suite.checks import Evidence, Sets, raised
+from excise.suite.decided import decisions
 from excise.suite.decoys import attack_decoys, floors, topped
 from excise.suite.held_out import HeldOut, delta_loss, held_out, over_erasure
 from excise.suite.history import History
@@ -215,6 +216,7 @@ def _searched(
     tried = attack_decoys(bench, ladder.headline, len(ladder.pictures)) if ladder.rungs else {}
     decoys = floors(book, ladder, tried)
     battery = fight(bench, ladder.headline, settings, texts)
+    sides = decisions(bench, battery)
     rows = []
     seen: dict[str, Seen] = {}
     for name, attack in battery.attacks.items():
@@ -226,7 +228,7 @@ def _searched(
         row = attack_row(bench, book, battery, name, ladder, gaps, decoys)
         seen[name] = {key: shown(bench, bench.arms[key], one) for key, one in results.items()}
         pictures = gallery.attack_pictures(bench, book, name, title(name), results, seen[name])
-        rows.append(row.model_copy(update={"pictures": pictures}))
+        rows.append(row.model_copy(update={"pictures": pictures, "decided": sides.get(name)}))
     return _Searched(
         ladder=ladder,
         battery=battery,

@@ -177,6 +177,8 @@ def _battle(ground: Field, name: str, arm: Arm, texts: int, kept: bool) -> Line 
         pictures = texts * (attack.candidates * sizes.select + sizes.score)
     each = 1 if attack.chooses == "restart" or attack.kind == "changing" else texts
     shown = 0 if attack.kind == "changing" else texts
+    if attack.kind == "confirming" and arm.role == "edit":
+        shown += sizes.decide
     return Line(
         stage=f"attack {name}",
         arm=arm.key,

@@ -19,7 +19,8 @@ class Sizes:
     rungs: of the token ladder. prompts: that a rung is tried on. restarts: N, its pool. best_of: R,
     at most N / 3. steps: of its search. select, score: seeds of either kind, of all attacks.
     attacks: which, in this order; None for all. asked: prompts that each is tried on. effort: the
-    budget that each has by itself. cascade: stop when one brings the concept back.
+    budget that each has by itself. cascade: stop when one brings the concept back. decide:
+    pictures, at most, to decide on which side of the limit an attack's rate on the edit lies.
     attacker: pictures that the attacker has. held_out, entries: pictures of the denoising loss,
     and entries of the bank for each. embedding: pictures of each inverted input of the edit.
     decoys: that the rung which counts is tried on; each costs as much as a rung of one model.
@@ -45,6 +46,7 @@ class Sizes:
     asked: int = 20
     effort: Budget = "standard"
     cascade: bool = False
+    decide: int = 0
 
     def __post_init__(self) -> None:
         if not 1 <= self.best_of <= self.restarts / 3:
@@ -64,13 +66,13 @@ SIZES: Mapping[Budget, Sizes] = {
     "standard": Sizes(
         plain=6, pairs=4, others=None, kept=12, rungs=(1, 2, 4, 8, "condition"), prompts=6,
         restarts=6, best_of=2, select=2, score=4, steps=200, attacker=128, held_out=32,
-        entries=8, embedding=8, decoys=2,
+        entries=8, embedding=8, decoys=2, decide=160,
     ),
     "thorough": Sizes(
         plain=20, pairs=12, others=None, kept=40,
         rungs=(1, 2, 4, 8, "condition", "step_condition"), prompts=8, restarts=36, best_of=12,
         select=4, score=12, steps=800, attacker=256, held_out=64, entries=8, embedding=16,
-        decoys=4, effort="thorough",
+        decoys=4, effort="thorough", decide=400,
     ),
 }  # fmt: skip
 FIRST: Rung = 4

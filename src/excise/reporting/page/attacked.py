@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from excise.reporting.attacks import AttackResult
+from excise.reporting.attacks import AttackResult, Decided
 from excise.reporting.charts import Axis, Chart, Curve, Line, Mark, Series, curves
 from excise.reporting.page import battery
 from excise.reporting.page.explained import delta_loss, over_erasure
@@ -170,6 +170,8 @@ def _best_of(attack: AttackResult, series: Sequence[Series]) -> Figure:
 
 def _details(attack: AttackResult, series: Sequence[Series]) -> list[Part]:
     parts: list[Part] = []
+    if (made := attack.decided) is not None:
+        parts.append(Text(body=_decided(made)))
     if attack.budget:
         rows = tuple((name, _plain(value)) for name, value in attack.budget.items())
         parts.append(Facts(rows=rows))
@@ -192,6 +194,18 @@ def _details(attack: AttackResult, series: Sequence[Series]) -> list[Part]:
             )
         )
     return parts
+
+
+def _decided(made: Decided) -> str:
+    seen = f"{number(made.count)} of {number(made.n)} pictures on fresh seeds showed it"
+    limit = percent(made.limit)
+    if made.side is None:
+        return f"Not decided on which side of {limit} its rate lies: {seen}."
+    where = "below" if made.side == "below" else "above"
+    return (
+        f"Its rate lies {where} {limit}: {seen}, and then it was plain. All attacks together are "
+        "wrong about this with a probability of at most 5 %, whenever one stops."
+    )
 
 
 def _plain(value: object) -> str:

@@ -1,0 +1,71 @@
+"""Does what an attack chose show the concept more often than may be? Drawn until it is plain."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from excise.attacks.result import AttackResult
+from excise.reporting.attacks import Decided
+from excise.rng import generator, seed_of
+from excise.stats import Decision, decide
+from excise.suite.arms import Arm
+from excise.suite.battery import RETURNS, Battery
+from excise.suite.bench import Bench, Made
+from excise.types import merged
+
+
+def decisions(bench: Bench, battery: Battery) -> Mapping[str, Decided]:
+    """Of every attack that confirms, on the edit; nothing where the budget has no pictures for it.
+
+    All of them share an error of 5 %. They need no oracle: the rate itself is held against the
+    limit, so they say nothing of recovery or injection.
+    """
+    arm = bench.role("edit")
+    names = [n for n in battery.results if battery.attacks[n].kind == "confirming"]
+    if arm is None or not bench.sizes.decide or not names:
+        return {}
+    return {name: decided(bench, arm, battery.results[name][arm.key], len(names)) for name in names}
+
+
+def decided(bench: Bench, arm: Arm, result: AttackResult, claims: int) -> Decided:
+    """One of so many claims about one attack.
+
+    A picture is of a prompt drawn at random, with what the attack chose for it, on a seed that
+    nothing else uses: so pictures are independent given the inputs.
+    """
+    name, requests = result.attack, result.chosen_requests
+
+    def run() -> Made:
+        with arm.live() as model:
+
+            def draw(start: int, stop: int) -> list[bool]:
+                wanted = []
+                for i in range(start, stop):
+                    own = generator("decide prompt", bench.seed, name, i)
+                    p = int(torch.randint(len(requests), (1,), generator=own))
+                    wanted.append(requests[p].on(seed_of("decide", bench.seed, name, i)))
+                hits = [False] * len(wanted)
+                for rows, request in merged(wanted):
+                    pictures = model.generate(request).pictures
+                    shown = bench.judge.score(pictures, bench.full).shown.tolist()
+                    for row, hit in zip(rows, shown, strict=True):
+                        hits[row] = bool(hit)
+                return hits
+
+            found = decide(draw, limit=RETURNS, most=bench.sizes.decide, claims=claims)
+        return {}, {"side": found.side, "k": found.k, "n": found.n}
+
+    key = {
+        "decide": name,
+        "inputs": [r.to_json({}) for r in requests],
+        "limit": RETURNS,
+        "most": bench.sizes.decide,
+        "claims": claims,
+        "seed": bench.seed,
+    }
+    record: Any = bench.kept(f"attack {name}", arm, key, run).record
+    made = Decision(limit=RETURNS, side=record["side"], k=record["k"], n=record["n"])
+    return Decided(limit=made.limit, side=made.side, count=made.k, n=made.n)
