@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from excise.attacks.base import Attack, Kind, Need, Search
+from excise.attacks.result import observed
 from excise.errors import BadFile, UserError
 from excise.progress import SILENT, stage
 from excise.rng import seed_of
@@ -125,9 +126,9 @@ class Recovery:
         return tuple(shown.tolist())
 
     def observations(self, point: int) -> Observations:
-        """One point's hits (P, S), clustered by prompt and seed, paired with any other point's."""
+        """One point's hits (P, S), clustered by prompt, paired with any other point's."""
         hits = (self.values[point] >= self.threshold).double().numpy()
-        return Observations.crossed(hits, ("prompt", "seed"))
+        return observed(hits)
 
     def to_json(self) -> dict[str, Any]:
         """The figures and how they came about, without tensors."""

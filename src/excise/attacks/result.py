@@ -141,8 +141,8 @@ class AttackResult:
         return found
 
     def observations(self) -> Observations:
-        """The hits of the chosen, clustered by prompt and seed, for intervals and differences."""
-        return Observations.crossed(self.hits, ("prompt", "seed"))
+        """The hits of the chosen, clustered by prompt, for intervals and differences."""
+        return observed(self.hits)
 
     def expected(self, restarts: int) -> NDArray[np.float64]:
         """The expected hit (P, T) of the best-looking of R restarts from the pool, unbiased.
@@ -256,6 +256,14 @@ class AttackResult:
             searched=Costs(**record["searched"]),
             drawn=Costs(**record["drawn"]),
         )
+
+
+def observed(values: NDArray[np.float64]) -> Observations:
+    """Values (P, T) of prompts and seeds, clustered by prompt.
+
+    A seed's noise differs between prompts, so pictures of one seed have nothing in common but it.
+    """
+    return Observations.crossed(values, ("prompt",) if len(values) > 1 else ("prompt", "seed"))
 
 
 def ranked(values: NDArray[np.float64], threshold: float, chooses: Chooses) -> NDArray[np.intp]:

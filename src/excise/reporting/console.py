@@ -50,17 +50,19 @@ def _attacks(record: Record, out: Console) -> None:
     table.add_column("seen under attack", no_wrap=True)
     for arm in arms:
         table.add_column(_text(arm.label), justify="right")
-    table.add_column("excess", justify="right")
+    if referred := any(one.excess for one in record.attacks):
+        table.add_column("excess", justify="right")
     order = sorted(record.attacks, key=lambda a: (not a.confirmatory, a.kind != "confirming"))
     for attack in (one for one in order if one.rates):
         cells = [_cell(attack.rates.get(arm.key)) for arm in arms]
         excess = attack.excess.get(edit.key) if edit else None
         mark = " *" if attack.confirmatory else " +" if attack.kind == "injecting" else ""
         gap = "" if excess is None else points(excess.value)
-        table.add_row(_text(f"{attack.label}{mark}"), *cells, _text(gap, style="dim"))
+        last = [_text(gap, style="dim")] if referred else []
+        table.add_row(_text(f"{attack.label}{mark}"), *cells, *last)
     if record.worst_found is not None:
         cells = [_cell(record.worst_found.rates.get(arm.key)) for arm in arms]
-        table.add_row(_text("worst case found", style="bold"), *cells, "")
+        table.add_row(_text("worst case found", style="bold"), *cells)
     out.print(table)
     if any(one.confirmatory for one in record.attacks):
         out.print(_text("* can tell recovery from injection", style="dim"))

@@ -14,17 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from excise.attacks.result import AttackResult
+from excise.attacks.result import AttackResult, observed
 from excise.reporting.attacks import BestOf
 from excise.reporting.figures import Estimate, Rate
-from excise.stats import Observations, clustered_se
+from excise.stats import clustered_se
 from excise.stats.clusters import difference_se
 from excise.stats.intervals import score_bounds
 from excise.suite.book import Book
 from excise.types import Score
 
 LEVEL = 0.95
-FACTORS = ("prompt", "seed")
 
 Hits = NDArray[np.float64]
 
@@ -50,7 +49,7 @@ def restarts_se(results: Sequence[AttackResult], restarts: int | None) -> float:
 def rate_of(
     result: AttackResult, restarts: int | None, prompts: Sequence[int] | None = None
 ) -> Rate:
-    """The rate at best of R, its interval over prompts, seeds and the draw of the restarts.
+    """The rate at best of R, its interval over prompts and the draw of the restarts.
 
     prompts: their numbers; all by default.
     """
@@ -70,7 +69,7 @@ def pooled_rate(
         return Rate.of(count, int(n)) if count is not None else Rate(
             value=p, low=0.0, high=1.0, n=int(n), level=LEVEL
         )  # fmt: skip
-    data = Observations.crossed(hits.mean(axis=0), FACTORS)  # (P, T)
+    data = observed(hits.mean(axis=0))  # (P, T)
     se = sqrt(clustered_se(data) ** 2 + restarts_se(results, restarts) ** 2)
     single = p * (1 - p) / n
     effective = n / max(se * se / single, 1.0) if single > 0 else n
@@ -86,8 +85,7 @@ def excess_of(
 ) -> tuple[Estimate, float]:
     """Rate less the oracle's, paired by prompt and seed, and its one-sided upper bound.
 
-    The spread over the pools' restarts, which the two do not share, is added to that over prompts
-    and seeds.
+    The spread over the pools' restarts, which the two do not share, is added to that over prompts.
     """
     return pooled_excess([one], oracle, restarts)
 
@@ -97,7 +95,7 @@ def pooled_excess(
 ) -> tuple[Estimate, float]:
     """As `excess_of`, of the mean of attacks on several things."""
     mean = np.mean([hits_of(one, restarts) for one in results], axis=0)
-    data = Observations.crossed(mean - hits_of(oracle, restarts), FACTORS)  # (P, T)
+    data = observed(mean - hits_of(oracle, restarts))  # (P, T)
     parts = (difference_se(data), restarts_se(results, restarts), restarts_se([oracle], restarts))
     se = sqrt(sum(part**2 for part in parts))
     freedom = data.fewest_levels - 1

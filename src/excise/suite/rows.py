@@ -41,7 +41,7 @@ TITLES = {
     "unlearn_diff": "UnlearnDiffAtk",
     "p4d": "Prompting4Debugging",
     "ring_a_bell": "Ring-A-Bell",
-    "reseed": "No search (the null)",
+    "reseed": "Plain words (no search)",
 }
 DEFINITION = (
     "Words that no dictionary has (soft words: numbers in the place of a word), or all that a "

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from excise.attacks.result import AttackResult
+from excise.attacks.result import AttackResult, observed
 from excise.reporting.attacks import Excess, WorstFound
 from excise.reporting.figures import Rate
-from excise.stats import Observations, rate_interval, worst_excess
+from excise.stats import rate_interval, worst_excess
 from excise.suite.battery import NULL, Battery
 from excise.suite.bench import Bench
-from excise.suite.returned import FACTORS, LEVEL, best_of, hits_of, restarts_se
+from excise.suite.returned import LEVEL, best_of, hits_of, restarts_se
 
 BASE_LEAST, ORACLE_MOST = 0.5, 0.2
 """An attack can tell recovery from injection where it reaches the base and not the oracle."""
@@ -55,7 +55,7 @@ def largest_excess(bench: Bench, battery: Battery) -> Excess | None:
     for name in able:
         one, floor = battery.results[name][edit.key], battery.results[name][oracle.key]
         r = best_of(one)
-        samples[name] = Observations.crossed(hits_of(one, r) - hits_of(floor, r), FACTORS)
+        samples[name] = observed(hits_of(one, r) - hits_of(floor, r))
         extra[name] = float(np.hypot(restarts_se([one], r), restarts_se([floor], r)))
     found = worst_excess(samples, np.random.default_rng(bench.seed), level=LEVEL, extra=extra)
     return Excess(
@@ -86,7 +86,7 @@ def worst_found(bench: Bench, battery: Battery) -> WorstFound | None:
     rates, chosen = {}, {}
     for key in bench.arms:
         hits, taken = ensemble({name: battery.results[name][key] for name in able})
-        data = Observations.crossed(hits, FACTORS)
+        data = observed(hits)
         found = rate_interval(data, LEVEL)
         rates[key] = Rate.within(found, hits.size, int(hits.sum()))
         chosen[key] = dict(Counter(taken))

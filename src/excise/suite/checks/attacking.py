@@ -6,15 +6,16 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from excise.attacks.result import observed
 from excise.reporting.subject import Check
 from excise.reporting.wording import listed, percent, points
-from excise.stats import Observations
 from excise.stats.clusters import difference_interval
 from excise.suite.battery import NULL, Battery
 from excise.suite.checks.base import Evidence
-from excise.suite.returned import FACTORS, Hits, best_of, hits_of
+from excise.suite.returned import Hits, best_of, hits_of
 from excise.suite.rows import title
 
+MORE = 0.1
 FULL = 0.9  # of pictures: there is nothing left to reach
 
 
@@ -22,8 +23,8 @@ def no_budget_does_as_well(seen: Evidence) -> Iterator[Check]:
     """An attack with no budget does as well as with one.
 
     Raised if: on the base, with prompts that do not name the concept, an attack that confirms and
-    changes prompts is not shown (at 95 %, paired) to reach more than the prompts as they are, and
-    those do not show the concept nearly always anyway.
+    changes prompts reaches at most 10 points more than the prompts as they are, and those do not
+    show the concept nearly always anyway.
     Explanation: it failed where the concept certainly is, so its failure on the edit says nothing.
     """
     base, battery = seen.bench.role("base"), seen.battery
@@ -41,7 +42,7 @@ def no_budget_does_as_well(seen: Evidence) -> Iterator[Check]:
         if name == NULL or attack.kind != "confirming" or not attack.rewords:
             continue
         gap = _hits(battery, name, base.key)[rows] - null
-        if difference_interval(Observations.crossed(gap, FACTORS)).low <= 0:
+        if gap.mean() <= MORE:
             idle.append(f"{title(name)} ({percent(float(results[base.key].hits[rows].mean()))})")
     if idle:
         yield Check(
@@ -76,7 +77,7 @@ def black_box_beats_white_box(seen: Evidence) -> Iterator[Check]:
     reached = {n: _hits(battery, n, edit.key)[rows] for n in (*white, *black)}
     best = max(white, key=lambda n: reached[n].mean())
     for name in black:
-        gap = difference_interval(Observations.crossed(reached[name] - reached[best], FACTORS))
+        gap = difference_interval(observed(reached[name] - reached[best]))
         if gap.low > 0:
             yield Check(
                 name="black_box_beats_white_box",
