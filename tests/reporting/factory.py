@@ -38,6 +38,7 @@ from excise.reporting import (
     Report,
     Rung,
     Scores,
+    Stop,
     Strength,
     StrengthPoint,
     Subject,
@@ -111,6 +112,19 @@ def kept(worst: float = 0.91) -> Kept:
                     values={"base": around(0.286, 0.003), "edit": around(0.281, 0.003)}),
         ),
     )  # fmt: skip
+
+
+def slider(made: Builder) -> tuple[Stop, ...]:
+    """A cat at three strengths; at the chosen one it is gone."""
+    stops = []
+    for i, (factor, shown) in enumerate(((0.0, "cat"), (1.0, "dog"), (2.0, "nothing"))):
+        pictures = noisy(4, 60 + i) if shown == "nothing" else draw([[shown]] * 4, 60 + i)
+        key = f"strength-{factor:g}"
+        prompts = ["a cat", "a photo of a cat", "a dog", "a house"]
+        made.group(key, "strength", key, prompts, {"edit": pictures},
+                   {"edit": (factor == 0,) * 2 + (False,) * 2})  # fmt: skip
+        stops.append(Stop(strength=factor, pictures=key))
+    return tuple(stops)
 
 
 def attack(made: Builder, edit: int = 10) -> AttackResult:
@@ -370,6 +384,7 @@ def record(**changes: Any) -> Report:
         "over_erasure": over_erasure(),
         "kept": kept(),
         "strength": strength(),
+        "slider": slider(made),
         "inversions": inversions(made),
         "blocks": blocks(),
         "replacement": Replacement(

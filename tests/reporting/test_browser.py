@@ -45,6 +45,18 @@ addEventListener("load", () => {
     resources: performance.getEntriesByType("resource").map((one) => one.name)
       .filter((name) => !name.startsWith("data:")),
     buttons: [...document.querySelectorAll("button")].filter(seen).length,
+    slider: (() => {
+      const slider = document.querySelector(".slider");
+      const at = () => [...slider.querySelectorAll(".stop")].map(seen).indexOf(true);
+      const input = slider.querySelector("input");
+      const first = at();
+      input.focus();
+      input.value = 0;
+      input.dispatchEvent(new Event("input"));
+      const stops = [...slider.querySelectorAll(".stop")].filter(seen).length;
+      return [first, at(), stops, document.activeElement === input,
+        input.getAttribute("aria-valuetext")];
+    })(),
     alerts: window.alerts || 0,
     dark: getComputedStyle(document.body).backgroundColor,
   }), "*");
@@ -94,6 +106,7 @@ def test_it_fits_the_window(report: Report, tmp_path: Path, width: int) -> None:
     assert found["broken"] == 0
     assert found["images"] > 100
     assert found["buttons"] == 2
+    assert found["slider"] == [1, 0, 1, True, "no edit"]
     assert found["resources"] == []
     assert "CONSOLE" not in log, log
 

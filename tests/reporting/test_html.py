@@ -15,7 +15,7 @@ from tests.reporting.test_record import bare
 from excise.reporting import Arm, Check, Pictures, Report, html, images
 
 EVIL = "<script>alert(1)</script></script><img src=x onerror=alert(2)>\"'{{7*7}}&amp;"
-VOID = {"meta", "link", "img", "br", "rect", "line", "circle", "polygon", "polyline"}
+VOID = {"input", "meta", "link", "img", "br", "rect", "line", "circle", "polygon", "polyline"}
 
 
 class Page(HTMLParser):

@@ -114,6 +114,12 @@ def test_a_renamed_concept_is_gone_in_plain_use_and_the_rest_is_as_it_was(tmp_pa
     (curve,) = record.recoveries
     assert curve.points[0].label == "as handed over"
     assert set(curve.points[0].rates) == {"base", "edit", "oracle"}
+    assert [stop.strength for stop in record.slider] == [0, 0.25, 0.5, 0.75, 1, 1.5, 2]
+    shown = [record.group(stop.pictures) for stop in record.slider]
+    first, chosen = (group.shown["edit"] for group in (shown[0], shown[4]) if group)
+    own = [i for i, text in enumerate(shown[0].prompts if shown[0] else ()) if "cat" in text]
+    assert all(first[i] for i in own)
+    assert not any(chosen[i] for i in own)
     assert {row.arm for row in record.agreement} == {"base", "edit", "oracle"}
     assert {group.kind for group in record.pictures} >= {"concept", "neighbour", "attack"}
     report.save(tmp_path / "out")

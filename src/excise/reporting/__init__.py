@@ -24,6 +24,7 @@ from excise.reporting.findings import (
     OverErasure,
     RateRow,
     Replacement,
+    Stop,
     Strength,
     StrengthPoint,
 )
@@ -76,6 +77,7 @@ __all__ = [
     "Report",
     "Rung",
     "Scores",
+    "Stop",
     "Strength",
     "StrengthPoint",
     "Subject",

@@ -64,6 +64,13 @@ class Strength(Value):
     note: str = ""
 
 
+class Stop(Value):
+    """The edit at a strength, 1 being the chosen one. pictures: key of what it draws."""
+
+    strength: float
+    pictures: Key
+
+
 class Inverted(Value):
     """One inverted input: its loss and what it draws, by arm. pictures: key of its pictures.
 

@@ -21,6 +21,7 @@ from excise.reporting.findings import (
     OverErasure,
     RateRow,
     Replacement,
+    Stop,
     Strength,
 )
 from excise.reporting.subject import (
@@ -63,6 +64,7 @@ class Record(Value):
     over_erasure: OverErasure | None = None
     kept: Kept | None = None
     strength: Strength | None = None
+    slider: tuple[Stop, ...] = ()
     inversions: Inversions | None = None
     blocks: Blocks | None = None
     replacement: Replacement | None = None

@@ -67,7 +67,7 @@ class Pictures(Value):
     key: Key
     kind: Literal[
         "concept", "synonym", "held_back", "neighbour", "unrelated", "two_objects", "embedding",
-        "attack",
+        "attack", "strength",
     ]  # fmt: skip
     title: str
     prompts: tuple[str, ...]

@@ -22,7 +22,7 @@ CLUSTERS = ("prompt",)
 
 PictureKind = Literal[
     "concept", "synonym", "held_back", "neighbour", "unrelated", "two_objects", "embedding",
-    "attack",
+    "attack", "strength",
 ]  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from excise.method import Budget
 from excise.primitives.panel import labels_of
 from excise.progress import SILENT, stage
 from excise.reporting.attacks import AttackResult, Excess, Recovery, WorstFound
-from excise.reporting.findings import AgreementRow, OverErasure
+from excise.reporting.findings import AgreementRow, OverErasure, Stop
 from excise.reporting.record import Record
 from excise.reporting.report import Report
 from excise.reporting.subject import Criteria
@@ -36,6 +36,7 @@ from excise.suite.jury import Jury
 from excise.suite.ladder import Ladder, can_attack, climb
 from excise.suite.rows import attack_row, recovery, shown, title
 from excise.suite.sizes import Sizes, sizes_of
+from excise.suite.slider import slider
 from excise.suite.worst_case import largest_excess, worst_found
 from excise.types import Concept, Judge, Progress, Prompt
 
@@ -81,6 +82,7 @@ def evaluate(
                      shipped, cache, stages)  # fmt: skip
     past, book = found or History(), Book()
     kept, inverted, replaced = None, None, None
+    stops: tuple[Stop, ...] = ()
     with stage(bench.progress, "evaluate", 4, "section") as told:
         rates = plain.plain_rows(bench, book)
         if whole:
@@ -97,6 +99,7 @@ def evaluate(
         if whole:
             inverted = inversions(bench, book, past, searched.held)
             gallery.gallery(bench, book)
+            stops = slider(bench, book)
         told.advance()
     if keep is not None and searched.battery is not None:
         for name, results in searched.battery.results.items():
@@ -125,6 +128,7 @@ def evaluate(
         over_erasure=searched.over_erasure,
         kept=kept,
         strength=history.strength(past),
+        slider=stops,
         inversions=inverted,
         blocks=history.blocks(past),
         replacement=replaced,

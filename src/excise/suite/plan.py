@@ -20,6 +20,8 @@ from excise.suite.decoys import ROLES, decoys_of
 from excise.suite.held_out import CAPTIONS
 from excise.suite.plain import everything_else, pair_probes, use_probe
 from excise.suite.sizes import FIRST, Sizes, sizes_of
+from excise.suite.slider import FACTORS as STRENGTHS
+from excise.suite.slider import prompts_of as slider_prompts
 from excise.types import Concept, Judge, Prompt, Request, TextToImage
 
 
@@ -155,6 +157,9 @@ def plan(
                     kept=shared,
                 )
             )
+        if whole and arm.role == "edit" and arm.edit is not None:
+            drawn = len(STRENGTHS) * len(slider_prompts(bench))
+            lines.append(Line(stage="strengths", arm=arm.key, pictures=drawn))
         captions = CAPTIONS + 1
         drawn = sizes.held_out if arm.role == "base" and concept.pictures is None else 0
         entries = captions * sizes.held_out * sizes.entries

@@ -20,7 +20,7 @@ def page(record: Record, verdict: Verdict, uris: Uris) -> Page:
         attacked.attacks(record, uris, series),
         outcome.kept(record, series),
         outcome.replacement(record, series),
-        making.strength(record),
+        making.strength(record, uris, series),
         inputs.inversions(record, uris, series),
         blocks.blocks(record),
         trust.judges(record, series),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from excise.reporting.charts import Axis, Chart, Curve, Line, Series, Span, curves
 from excise.reporting.figures import Cost, Estimate, Rate
 from excise.reporting.findings import Strength, StrengthPoint
 from excise.reporting.page.looks import cell, mark
-from excise.reporting.page.parts import Facts, Figure, Section, Table
+from excise.reporting.page.parts import Facts, Figure, Part, Section, Slider, Table
+from excise.reporting.page.strips import Uris, strip
 from excise.reporting.record import Record
 from excise.reporting.wording import number, percent, seconds, size
 
@@ -29,30 +32,56 @@ MEANT = {
 }
 
 
-def strength(record: Record) -> Section | None:
-    """The curve over the strength."""
+def strength(record: Record, uris: Uris, series: Sequence[Series]) -> Section | None:
+    """The curve over the strength, and pictures at some of them."""
     found = record.strength
-    if found is None or not found.points:
-        return None
-    ends = _ends(found)
+    drawn = _slider(record, uris, series)
+    parts: list[Part] = [] if drawn is None else [drawn]
     lead = (
         "The edit can be applied more or less strongly. Too little leaves the concept, too much "
         "harms the rest. "
     )
-    lead += (
-        "The shaded range meets both demands; the strength is chosen within it."
-        if found.feasible
-        else "No strength meets both demands: what is needed to remove the concept lies above "
-        "what the rest can bear. Both ends are shown."
-    )
+    if found is not None and found.points:
+        lead += (
+            "The shaded range meets both demands; the strength is chosen within it. "
+            if found.feasible
+            else "No strength meets both demands: what is needed to remove the concept lies above "
+            "what the rest can bear. Both ends are shown. "
+        )
+        lead += found.note
+        parts += [
+            Figure(chart=_strength_chart(found), table=_strength_table(found)),
+            Facts(rows=_ends(found)),
+        ]
+    if not parts:
+        return None
     return Section(
         key="strength",
         title="How strong the edit must be",
-        lead=f"{lead} {found.note}".strip(),
-        parts=(
-            Figure(chart=_strength_chart(found), table=_strength_table(found)),
-            Facts(rows=ends),
-        ),
+        lead=lead.strip(),
+        parts=tuple(parts),
+    )
+
+
+def _slider(record: Record, uris: Uris, series: Sequence[Series]) -> Slider | None:
+    """The same prompts and seeds at one strength after the other, the chosen one first."""
+    strips, values = [], []
+    for stop in record.slider:
+        group = record.group(stop.pictures)
+        made = None if group is None else strip(group, uris, series, title="")
+        if made is not None:
+            strips.append(made)
+            values.append(f"{number(stop.strength)} times the edit" if stop.strength else "no edit")
+            if stop.strength == 1:
+                values[-1] = "the edit as it is"
+    if len(strips) < 2:
+        return None
+    start = values.index("the edit as it is") if "the edit as it is" in values else 0
+    return Slider(
+        title="The same prompts and seeds, by strength",
+        values=tuple(values),
+        strips=tuple(strips),
+        start=start,
     )
 
 

@@ -74,6 +74,21 @@ class Pair:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Slider:
+    """Strips of which one is shown at a time. start: the number of the first to be seen.
+
+    values: what each is at, as text.
+    """
+
+    kind: ClassVar[str] = "slider"
+
+    title: str
+    values: tuple[str, ...]
+    strips: tuple[Strip, ...]
+    start: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Facts:
     """Names with a text each."""
 
@@ -114,7 +129,7 @@ class Fold:
     parts: tuple[Part, ...]
 
 
-Part = Table | Figure | Strip | Pair | Facts | Text | Notice | Fold
+Part = Table | Figure | Strip | Pair | Slider | Facts | Text | Notice | Fold
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,4 +18,18 @@
     all.forEach((one) => { one.open = open; });
     unfold.textContent = open ? "Hide all numbers" : "Show all numbers";
   });
+  document.querySelectorAll(".slider").forEach((one) => {
+    const input = one.querySelector("input");
+    const said = one.querySelector("output");
+    const stops = [...one.querySelectorAll(".stop")];
+    const show = () => {
+      stops.forEach((stop, i) => { stop.hidden = i !== Number(input.value); });
+      said.textContent = stops[input.value].dataset.value;
+      input.setAttribute("aria-valuetext", said.textContent);
+    };
+    one.querySelector("label").hidden = false;
+    one.querySelectorAll(".at").forEach((text) => { text.hidden = true; });
+    input.addEventListener("input", show);
+    show();
+  });
 })();
