@@ -80,3 +80,16 @@ def test_settings_of_a_method() -> None:
 def test_an_empty_list_says_so(folder: Path) -> None:
     assert call("list", "concepts", "--model", folder).stdout == "There are none.\n"
     assert json.loads(call("list", "concepts", "--model", folder, "--json").stdout) == []
+
+
+def test_erasers_are_held_against_a_model(folder: Path) -> None:
+    done = call("list", "erasers", "--model", folder, "--json")
+    assert done.exit_code == 0, done.output
+    rows = {row["name"]: row for row in json.loads(done.stdout)}
+    assert rows["few_shot"]["serves"] == "yes"
+    assert rows["task_vector"]["given"] == "words or pictures"
+    assert rows["uce"]["given"] == "words"
+    assert "serves it" in call("list", "erasers", "--model", folder).stdout
+    # Without a model nothing is loaded, and nothing is said of any.
+    plain = json.loads(call("list", "erasers", "--json").stdout)
+    assert {row["serves"] for row in plain} == {""}

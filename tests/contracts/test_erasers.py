@@ -13,6 +13,8 @@ from tests import tiny
 from excise import registry
 from excise.edit import Edit
 from excise.erasers.base import BUDGETS, Eraser
+from excise.erasers.declared import SAID, lacking
+from excise.errors import Unsupported
 from excise.models.load import of_pipeline
 from excise.progress import Silent
 from excise.registry import build, recipe
@@ -166,4 +168,23 @@ def test_every_family_is_served_or_refused(method: Eraser, family: str) -> None:
     with edit.applied(model), torch.no_grad():
         x = noise([1], model.latent_shape)
         assert model.predict(x, 0.5, model.encode("a cat")).isfinite().all()
+    assert model.fingerprint() == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["sdxl", "sd3"])
+def test_it_serves_the_families_that_have_what_it_declares(method: Eraser, family: str) -> None:
+    model = of_pipeline(tiny.FAMILIES[family](), family)
+    if lacks := lacking(model, method.needed):
+        with pytest.raises(Unsupported, match=SAID[lacks[0]]):
+            method.run(model, CAT)
+        return
+    before = model.fingerprint()
+    # Settings of the family's own, where the paper's name weights that it has not.
+    fitted = build(type(method), {**recipe(type(method).fitted(model)), **method.smallest})
+    edit = fitted.run(model, CAT)
+    assert edit.deltas or edit.hooks
+    drawn = model.generate(["a cat"]).latents
+    with edit.applied(model):
+        assert not torch.equal(model.generate(["a cat"]).latents, drawn)
     assert model.fingerprint() == before

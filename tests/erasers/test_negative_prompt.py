@@ -66,5 +66,5 @@ def test_what_cannot_be_is_refused(model: Any, monkeypatch: pytest.MonkeyPatch) 
         NegativePrompt(place="prediction", weight=0.0)
     assert NegativePrompt(place="prediction", weight=2.0).run(model, CAT).hooks
     monkeypatch.setattr(type(model), "null", lambda self, n=1: None)
-    with pytest.raises(Unsupported, match="NegativePrompt"):
+    with pytest.raises(Unsupported, match="guided away from"):
         NegativePrompt().run(model, CAT)

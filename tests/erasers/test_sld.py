@@ -55,5 +55,5 @@ def test_what_cannot_be_is_refused(model: Any, monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(BadSetting, match="warmup"):
         SLD(warmup=-1)
     monkeypatch.setattr(type(model), "null", lambda self, n=1: None)
-    with pytest.raises(Unsupported, match="SLD"):
+    with pytest.raises(Unsupported, match="guided away from"):
         SLD().run(model, CAT)

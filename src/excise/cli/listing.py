@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import inspect
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -31,11 +31,13 @@ THINGS = ("models", "concepts", *PLURALS)
 
 @dataclass(frozen=True, kw_only=True)
 class Item:
-    """A line of a list."""
+    """A line of a list. serves, given: of an eraser and a model, whether and with what."""
 
     name: str
     about: str = ""
     paper: str = ""
+    serves: str = ""
+    given: str = ""
 
 
 def list_names(
@@ -43,10 +45,18 @@ def list_names(
     name: Annotated[
         str | None, typer.Argument(help="One of them, for its settings (--set).")
     ] = None,
-    model: o.Model = o.EMOJI,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model", "-m", metavar="MODEL", help="Whose concepts; of erasers, whether they serve."
+        ),
+    ] = None,
     as_json: o.AsJson = False,
 ) -> None:
-    """List what can be named; with a name, the settings of that method."""
+    """List what can be named; with a name, the settings of that method.
+
+    excise list erasers --model MODEL says which of them serve a model, and if not, why.
+    """
     with session(as_json=as_json, quiet=True) as run:
         if not what:
             _show(run, [Item(name=thing) for thing in THINGS])
@@ -61,8 +71,8 @@ def list_names(
             _show(run, found)
 
 
-def items(kind: str, model: str) -> list[Item]:
-    """What there is of a kind. Plugins are read, not imported."""
+def items(kind: str, model: str | None) -> list[Item]:
+    """What there is of a kind. Plugins are read, not imported, but to be held against a model."""
     if kind == "models":
         from excise.models.load import embedded
 
@@ -76,12 +86,25 @@ def items(kind: str, model: str) -> list[Item]:
                 about=", ".join((*one.synonyms, *one.held_back)),
                 paper="" if one.kind == "object" else one.kind,
             )
-            for one in api.load(model).known
+            for one in api.load(model or o.EMOJI).known
         ]
     from excise.registry import FOLDERS, names
 
     plugin = cast("Kind", kind)
-    return [_read(FOLDERS[plugin], name) for name in names(plugin)]
+    found = [_read(FOLDERS[plugin], name) for name in names(plugin)]
+    return found if plugin != "eraser" or model is None else [_held(one, model) for one in found]
+
+
+def _held(item: Item, model: str) -> Item:
+    """An eraser held against a model."""
+    from excise import api, registry
+    from excise.erasers.declared import SAID, lacking
+
+    cls = registry.get("eraser", item.name)
+    lacks = lacking(api.load(model), cls.needs)
+    why = " and ".join(SAID[need] for need in lacks)
+    given = " or ".join(sorted(cls.given, reverse=True))
+    return replace(item, serves=f"no: it needs {why}" if lacks else "yes", given=given)
 
 
 def _kind(what: str) -> str:
@@ -159,6 +182,10 @@ def _show(run: Session, found: list[Item]) -> None:
     from rich.text import Text
 
     table = Table.grid(padding=(0, 2))
+    if any(item.serves for item in found):
+        table.add_row(*(Text(x, style="dim") for x in ("", "serves it", "concepts given by")))
     for item in found:
-        table.add_row(Text(item.name, style="bold"), Text(item.about), Text(item.paper, "dim"))
+        more = [Text(item.serves), Text(item.given)] if item.serves else []
+        about = [Text(item.about), Text(item.paper, "dim")] if not item.serves else []
+        table.add_row(Text(item.name, style="bold"), *more, *about)
     run.console.print(table)

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from excise.edit import Edit, Encoded, Recipe
-from excise.errors import BadConcept, BadSetting
+from excise.erasers.declared import SAID, Given, Need, lacking
+from excise.errors import BadConcept, BadSetting, Unsupported
 from excise.method import Budget, Method
 from excise.primitives.data import Pictures, Split, concept_pictures
 from excise.primitives.prompts import completed
@@ -110,14 +111,22 @@ class Eraser(Method):
 
     A subclass says ``name`` (its file's), ``paper``, and how to find a `Change`.
 
+    needs: of the model; one that lacks it is refused. given: what a concept may be given by.
     scaled: the fields that a budget multiplies. budgeted: those that one sets outright. smallest:
     settings with which a run does everything once and proves nothing; what the tests of all erasers
     use.
     """
 
+    needs: ClassVar[frozenset[Need]] = frozenset()
+    given: ClassVar[frozenset[Given]] = frozenset({"words"})
     scaled: ClassVar[tuple[str, ...]] = ("steps",)
     budgeted: ClassVar[Mapping[Budget, Mapping[str, object]]] = {}
     smallest: ClassVar[Mapping[str, object]] = {}
+
+    @property
+    def needed(self) -> frozenset[Need]:
+        """Of `needs`, what these settings need."""
+        return self.needs
 
     @abstractmethod
     def change(self, work: Work) -> Change:
@@ -139,7 +148,8 @@ class Eraser(Method):
         stages: where to keep what is found on the way, and to go on from after a kill.
 
         Raises:
-            BadConcept: no concept, or two of one name.
+            BadConcept: no concept, or two of one name. Unsupported: a model that lacks something
+                the method needs.
         """
         return self.erase(
             model, concepts, seed=seed, judge=judge, progress=progress, stages=stages
@@ -166,6 +176,12 @@ class Eraser(Method):
         names = [concept.name for concept in wanted]
         if not names or len(set(names)) < len(names):
             raise BadConcept(f"expected one or more concepts of different names, got {names}")
+        if lacks := lacking(model, self.needed):
+            raise Unsupported(
+                f"{self.name} needs {' and '.join(SAID[need] for need in lacks)}, which "
+                f"{model.name!r} ({model.family}) has not; excise list erasers --model "
+                f"{model.name} says which methods serve it"
+            )
         work = Work(
             model=model,
             concepts=wanted,

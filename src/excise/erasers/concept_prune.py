@@ -13,15 +13,14 @@ from typing import ClassVar
 from torch import Tensor
 
 from excise.erasers.base import Change, Eraser, Work
-from excise.errors import BadSetting, Unsupported
+from excise.erasers.declared import SECOND, Need
+from excise.errors import BadSetting
 from excise.primitives.activations import Norms, column_norms
 from excise.primitives.data import spread
 from excise.primitives.prompts import kept_concepts, pairs
 from excise.primitives.saliency import held, joined, pruned, skilled
 from excise.rng import seed_of
 from excise.types import Concept, Prompt, Request, TextToImage, fill
-
-LAYER = ".ff.net.2"  # the second linear layer of a feed-forward network
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +44,7 @@ class ConceptPrune(Eraser):
 
     name: ClassVar[str] = "concept_prune"
     paper: ClassVar[str] = "arXiv:2405.19237"
+    needs: ClassVar[frozenset[Need]] = frozenset({"feed_forward"})
     scaled: ClassVar[tuple[str, ...]] = ("prompts",)
     smallest: ClassVar[Mapping[str, object]] = {"prompts": 2, "first": 1, "sampling_steps": 2}
 
@@ -118,15 +118,6 @@ class ConceptPrune(Eraser):
 
 
 def layers(model: TextToImage) -> dict[str, Tensor]:
-    """The weights (o, i) that may be pruned, by their layer's canonical name.
-
-    Raises:
-        Unsupported: the denoiser has no such layers.
-    """
-    names = [n for n in model.parameters("denoiser") if n.endswith(f"{LAYER}.weight")]
-    if not names:
-        raise Unsupported(
-            f"concept_prune: expected feed-forward layers called *{LAYER} in the denoiser of "
-            f"{model.name}, found none; use another method"
-        )
+    """The weights (o, i) that may be pruned, by their layer's canonical name."""
+    names = [n for n in model.parameters("denoiser") if n.endswith(SECOND)]
     return {name.removesuffix(".weight"): w for name, w in model.parameters(names).items()}

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from excise.erasers.base import Change, Eraser, Work
-from excise.errors import Unsupported
+from excise.erasers.declared import Given, Need
 from excise.primitives.finetune import Loss, Optimiser, Term, finetune
 from excise.primitives.losses import mean, picture_errors
 from excise.types import Condition, Prompt, TextToImage
@@ -39,6 +39,8 @@ class FewShot(Eraser):
 
     name: ClassVar[str] = "few_shot"
     paper: ClassVar[str] = "arXiv:2405.07288"
+    needs: ClassVar[frozenset[Need]] = frozenset({"clip_text"})
+    given: ClassVar[frozenset[Given]] = frozenset({"words", "pictures"})
     smallest: ClassVar[Mapping[str, object]] = {"pictures": 2, "steps": 2, "batch": 2}
 
     pictures: int = 4
@@ -77,22 +79,13 @@ class FewShot(Eraser):
 
 
 def layers(model: TextToImage) -> tuple[str, ...]:
-    """The feed-forward weights of every block of the text encoders, and the last self-attentions.
-
-    Raises:
-        Unsupported: a text encoder that is not CLIP's; the concept would stay in it.
-    """
+    """The feed-forward weights of every block of CLIP encoders, and their last self-attentions."""
     found: list[str] = []
     for encoder in model.encoders:
         names = list(model.parameters(encoder))
         numbers = [
             int(n) for name in names for n in re.findall(r"\.encoder\.layers\.(\d+)\.", name)
         ]
-        if not numbers or not any(".mlp.fc" in name for name in names):
-            raise Unsupported(
-                f"few_shot: expected CLIP text encoders, but {encoder} of {model.name} is another "
-                "kind; use a method that changes the denoiser"
-            )
         last = f".encoder.layers.{max(numbers)}.self_attn."
         found += [name for name in names if ".mlp.fc" in name or last in name]
     return tuple(found)

@@ -14,6 +14,7 @@ from typing import ClassVar, Literal, get_args
 import torch
 
 from excise.erasers.base import Change, Eraser, Work
+from excise.erasers.declared import Given
 from excise.errors import BadSetting
 from excise.primitives.data import Pictures, empty
 from excise.primitives.denoising import Weighting
@@ -41,6 +42,7 @@ class GradientAscent(Eraser):
 
     name: ClassVar[str] = "gradient_ascent"
     paper: ClassVar[str] = "arXiv:2212.04089"
+    given: ClassVar[frozenset[Given]] = frozenset({"words", "pictures"})
     smallest: ClassVar[Mapping[str, object]] = {
         "pictures": 2,
         "steps": 2,

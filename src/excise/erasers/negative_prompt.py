@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from excise.erasers.base import Change, Eraser, Work
+from excise.erasers.declared import Need
 from excise.hooks import negative_prompt as hooks
-from excise.hooks.base import needs_null
 from excise.primitives.prompts import avoided
 
 
@@ -29,6 +29,7 @@ class NegativePrompt(Eraser):
 
     name: ClassVar[str] = "negative_prompt"
     paper: ClassVar[str] = "arXiv:2206.01714"
+    needs: ClassVar[frozenset[Need]] = frozenset({"unconditional"})
     scaled: ClassVar[tuple[str, ...]] = ()
     smallest: ClassVar[Mapping[str, object]] = {"text": "a cat"}
 
@@ -45,5 +46,4 @@ class NegativePrompt(Eraser):
         """Name the concepts."""
         text = avoided(work.model, work.concepts, self.text, work.progress)
         hook = hooks.NegativePrompt(text=text, place=self.place, strength=self.weight)
-        needs_null(work.model.null(), hook)
         return Change(hooks=(hook,), record={"text": text})

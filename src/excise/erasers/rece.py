@@ -15,6 +15,7 @@ from torch import Tensor
 
 from excise.edit import Encoded
 from excise.erasers.base import Change, Eraser, Work
+from excise.erasers.declared import Need
 from excise.errors import BadSetting
 from excise.primitives.closed_form import Update, remap
 from excise.primitives.moments import Moments, eye_like, gathered
@@ -47,6 +48,7 @@ class RECE(Eraser):
 
     name: ClassVar[str] = "rece"
     paper: ClassVar[str] = "arXiv:2407.12383"
+    needs: ClassVar[frozenset[Need]] = frozenset({"text_readers"})
     scaled: ClassVar[tuple[str, ...]] = ("epochs",)
     smallest: ClassVar[Mapping[str, object]] = {"epochs": 2}
 

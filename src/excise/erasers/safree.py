@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from excise.erasers.base import Change, Eraser, Work
+from excise.erasers.declared import Need
 from excise.errors import Unsupported
 from excise.hooks import safree as hooks
-from excise.hooks.base import needs_null
 from excise.hooks.negative_prompt import NegativePrompt
 from excise.primitives.prompts import avoided
 from excise.types import Hook
@@ -37,6 +37,7 @@ class SAFREE(Eraser):
 
     name: ClassVar[str] = "safree"
     paper: ClassVar[str] = "arXiv:2410.12761"
+    needs: ClassVar[frozenset[Need]] = frozenset({"unconditional"})
     scaled: ClassVar[tuple[str, ...]] = ()
     smallest: ClassVar[Mapping[str, object]] = {"filter": False}
 
@@ -48,6 +49,11 @@ class SAFREE(Eraser):
     middle: float | None = None
     negative: bool = True
     reattention: bool = False
+
+    @property
+    def needed(self) -> frozenset[Need]:
+        """An unconditional for the negative prompt."""
+        return self.needs if self.negative else frozenset()
 
     def change(self, work: Work) -> Change:
         """Name the concepts."""
@@ -72,5 +78,4 @@ class SAFREE(Eraser):
         found: tuple[Hook, ...] = (guard,)
         if self.negative:
             found = (NegativePrompt(text=text), guard)
-            needs_null(work.model.null(), found[0])
         return Change(hooks=found, record={"phrases": list(phrases)})

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from excise.erasers.base import Change, Eraser, Work
+from excise.erasers.declared import Given
 from excise.errors import BadSetting
 from excise.primitives.anchors import counterparts, stand_in
 from excise.primitives.data import drawn, empty
@@ -49,6 +50,7 @@ class SalUn(Eraser):
 
     name: ClassVar[str] = "salun"
     paper: ClassVar[str] = "arXiv:2310.12508"
+    given: ClassVar[frozenset[Given]] = frozenset({"words", "pictures"})
     smallest: ClassVar[Mapping[str, object]] = {
         "pictures": 2,
         "retained": 2,

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, get_args
 
 from excise.erasers.base import Change, Eraser, Work
+from excise.erasers.declared import Need
 from excise.errors import BadSetting
 from excise.hooks import sld as hooks
-from excise.hooks.base import needs_null
 from excise.primitives.prompts import avoided
 
 Configuration = Literal["weak", "medium", "strong", "max"]
@@ -41,6 +41,7 @@ class SLD(Eraser):
 
     name: ClassVar[str] = "sld"
     paper: ClassVar[str] = "arXiv:2211.05105"
+    needs: ClassVar[frozenset[Need]] = frozenset({"unconditional"})
     scaled: ClassVar[tuple[str, ...]] = ()
     measured: ClassVar[Mapping[str, Mapping[str, object]]] = {
         "emoji": {"warmup": 2},  # a fifth of its 12 steps, as 10 are of the paper's 50
@@ -62,5 +63,4 @@ class SLD(Eraser):
         hook = hooks.SLD(text=text, **CONFIGURATIONS[self.configuration])
         if self.warmup is not None:
             hook = replace(hook, warmup=self.warmup)
-        needs_null(work.model.null(), hook)
         return Change(hooks=(hook,), record={"text": text})

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from excise.edit import Encoded
 from excise.erasers.base import Change, Eraser, Work
+from excise.erasers.declared import Need
 from excise.errors import BadSetting
 from excise.primitives.closed_form import constrained, dominant, weakest
 from excise.primitives.clusters import centroids
@@ -55,6 +56,7 @@ class SPEED(Eraser):
 
     name: ClassVar[str] = "speed"
     paper: ClassVar[str] = "arXiv:2503.07392"
+    needs: ClassVar[frozenset[Need]] = frozenset({"text_readers"})
     scaled: ClassVar[tuple[str, ...]] = ()  # a closed form has no steps to scale
     smallest: ClassVar[Mapping[str, object]] = {"augment": 2}
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from excise.erasers import stereo_targets as targets
 from excise.erasers.base import Change, Eraser, Work
+from excise.erasers.declared import Given
 from excise.erasers.stereo_targets import Found
 from excise.primitives.finetune import Optimiser, Tuned, finetune
 from excise.primitives.healing import heal
@@ -74,6 +75,7 @@ class Stereo(Eraser):
 
     name: ClassVar[str] = "stereo"
     paper: ClassVar[str] = "arXiv:2408.16807"
+    given: ClassVar[frozenset[Given]] = frozenset({"words", "pictures"})
     scaled: ClassVar[tuple[str, ...]] = ("steps", "inversion_steps")
     smallest: ClassVar[Mapping[str, object]] = {
         "rounds": 2,

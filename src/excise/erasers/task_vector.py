@@ -18,6 +18,7 @@ from torch import Tensor
 
 from excise.erasers import blocks
 from excise.erasers.base import Change, Eraser, Work
+from excise.erasers.declared import Given
 from excise.erasers.mending import mended
 from excise.erasers.settling import settled
 from excise.errors import BadSetting, MissingJudge
@@ -74,6 +75,7 @@ class TaskVector(Eraser):
 
     name: ClassVar[str] = "task_vector"
     paper: ClassVar[str] = "arXiv:2404.03631"
+    given: ClassVar[frozenset[Given]] = frozenset({"words", "pictures"})
     scaled: ClassVar[tuple[str, ...]] = ("inversion_steps", "embeddings", "kept", "looks")
     # With few pictures no lower bound reaches what the other budgets ask for.
     budgeted: ClassVar[Mapping[Budget, Mapping[str, object]]] = {

@@ -11,6 +11,7 @@ from typing import ClassVar, get_args
 
 from excise.edit import Encoded
 from excise.erasers.base import Change, Eraser, Work
+from excise.erasers.declared import Need
 from excise.errors import BadSetting
 from excise.primitives.closed_form import remap
 from excise.primitives.moments import gathered
@@ -43,6 +44,7 @@ class UCE(Eraser):
 
     name: ClassVar[str] = "uce"
     paper: ClassVar[str] = "arXiv:2308.14761"
+    needs: ClassVar[frozenset[Need]] = frozenset({"text_readers"})
     scaled: ClassVar[tuple[str, ...]] = ()  # a closed form has no steps to scale
     measured: ClassVar[Mapping[str, Mapping[str, object]]] = {
         "sd3": {"kinds": ("context", "pooled")},  # as the authors' script for FLUX
