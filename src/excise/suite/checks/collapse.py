@@ -45,7 +45,7 @@ def guidance_ratio(seen: Evidence) -> Iterator[Check]:
     Raised if: at the model's own guidance the edit's pull on the unconditional prediction outweighs
     that on the conditional one, as was measured when it was made.
     Explanation: sampling uses (1 - s) e_null + s e_cond, so guidance then adds back what the edit
-    takes away (evidence of `primitives.arithmetic.Guidance`).
+    takes away.
     """
     found = seen.history.record.get("guidance")
     scale = getattr(getattr(seen.bench.plain, "defaults", None), "guidance", None)
