@@ -37,7 +37,8 @@ class ConceptInversion(Attack):
     pictures: how many the unedited model draws where the concept has none.
     share: ``attack`` takes the part of the concept's pictures that no eraser sees; ``all`` takes
         all of them, for pictures that are the attacker's own.
-    guidance: of the guided prediction that is matched where the edit has hooks.
+    guidance: of the step that is matched where the edit has hooks; left out, the model's own where
+        they act on guided steps, as `guidance_for` says.
     """
 
     name: ClassVar[str] = "concept_inversion"
@@ -65,7 +66,7 @@ class ConceptInversion(Attack):
     bands: int = 10
     pictures: int = 64
     share: Share = "attack"
-    guidance: float = 1.0
+    guidance: float | None = None
     batch: int = 64
 
     def __post_init__(self) -> None:

@@ -61,7 +61,7 @@ class DiverseInversion(Attack):
     join: str = "{} <1>"
     pictures: int = 64
     share: Share = "attack"
-    guidance: float = 1.0
+    guidance: float | None = None
     batch: int = 64
 
     def __post_init__(self) -> None:

@@ -36,8 +36,7 @@ class Enumerate(Attack):
     tokens: 1, or 2 after screening. keep: words from which pairs are made. restarts: how many of
     the best are handed over, the best first. template: a text with ``{}`` for the words.
     pictures, share: as `ConceptInversion`. bank: noises and levels of the loss, the same for every
-    word and model. guidance: of the guided prediction, where the edit has hooks. batch: rows
-    through the network at a time.
+    word and model. guidance: as `ConceptInversion`. batch: rows through the network at a time.
     """
 
     name: ClassVar[str] = "enumerate"
@@ -61,7 +60,7 @@ class Enumerate(Attack):
     pictures: int = 64
     share: Literal["attack", "all"] = "attack"
     bank: int = 16
-    guidance: float = 1.0
+    guidance: float | None = None
     batch: int = 64
 
     def __post_init__(self) -> None:

@@ -36,8 +36,8 @@ class ImageSide(Attack):
 
     restarts: each with the next picture. level: u at which drawing starts. mix: the share of the
         picture in the beginning. steps: of Adam. samples: noises a restart and step. lr: in units
-        of the root mean square of the pictures' latents. guidance: of the prediction where the
-        edit has hooks. batch: rows through the network at a time.
+        of the root mean square of the pictures' latents. guidance: as
+        `ConceptInversion`. batch: rows through the network at a time.
     pictures: how many the attacker has; the unedited model draws them where the concept has none.
     share: which of the concept's pictures are the attacker's.
     """
@@ -61,7 +61,7 @@ class ImageSide(Attack):
     steps: int = 100
     samples: int = 2
     lr: float = 0.05
-    guidance: float = 1.0
+    guidance: float | None = None
     batch: int = 64
     pictures: int = 12
     share: Share = "attack"

@@ -41,8 +41,9 @@ class P4D(Attack):
         every ``spacing`` of its words.
     restarts: searches a prompt, from random words each. steps: of AdamW. lr, decay: of it, in the
     unit of the embeddings. every: steps between looks. bank: noises and levels at a look.
-    pictures: that the unedited model draws for each prompt, to be noised. guidance: of the guided
-    prediction, where the edit has hooks. batch: rows through the network at a time.
+    pictures: that the unedited model draws for each prompt, to be noised. guidance: of the edited
+    model's step where the edit has hooks, as `ConceptInversion`. batch: rows through the network at
+    a time.
     """
 
     name: ClassVar[str] = "p4d"
@@ -67,7 +68,7 @@ class P4D(Attack):
     every: int = 50
     bank: int = 16
     pictures: int = 3
-    guidance: float = 1.0
+    guidance: float | None = None
     batch: int = 64
 
     def __post_init__(self) -> None:

@@ -30,7 +30,7 @@ class Relearn(ChangingAttack):
 
     shots: the numbers k; 0 is the model as it was handed over. steps, batch, lr, weighting: of the
         fine-tune, the same for every k. rank: of the LoRA. selector: the weights that it is on.
-    guidance: of the prediction that is matched where the edit has hooks.
+    guidance: of the step that is matched where the edit has hooks, as `ConceptInversion`.
     share: which of the concept's pictures are the attacker's.
     """
 
@@ -53,7 +53,7 @@ class Relearn(ChangingAttack):
     rank: int = 4
     selector: tuple[str, ...] = ("cross_attention", "self_attention")
     weighting: Weighting = "uniform"
-    guidance: float = 1.0
+    guidance: float | None = None
     share: Share = "attack"
 
     def __post_init__(self) -> None:

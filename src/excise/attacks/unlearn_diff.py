@@ -40,8 +40,7 @@ class UnlearnDiff(Attack):
     restarts: searches a prompt, side by side.
     levels: noise levels, the middles of as many equal parts, and looks. steps: at each level.
     samples: pictures and noises a row and step. lr, decay: of Adam, the decay on the points.
-    pictures, share: as `ConceptInversion`. guidance: of the guided prediction, where the edit has
-    hooks. batch: rows through the network at a time.
+    pictures, share, guidance: as `ConceptInversion`. batch: rows through the network at a time.
     """
 
     name: ClassVar[str] = "unlearn_diff"
@@ -66,7 +65,7 @@ class UnlearnDiff(Attack):
     decay: float = 0.1
     pictures: int = 64
     share: Literal["attack", "all"] = "attack"
-    guidance: float = 1.0
+    guidance: float | None = None
     batch: int = 64
 
     def __post_init__(self) -> None:
