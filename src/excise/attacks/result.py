@@ -14,6 +14,7 @@ from torch import Tensor
 
 from excise.errors import BadFile, UserError
 from excise.primitives.bands import BANDS
+from excise.primitives.gradients import Flow
 from excise.stats import Curve, Observations, best_of_r
 from excise.store import Artefact, load_tensors, save_tensors
 from excise.types import Costs, EditLike, Request
@@ -28,7 +29,9 @@ class AttackResult:
     requests: N tuples of P requests for one picture each. select: float32 (N, P, S), the judge's
     values on the select seeds. score: (N, P, T) on the score seeds; not a number where nothing was
     drawn, which is all but the chosen if the restarts are not independent. threshold: of the
-    judge. searched, drawn: what the search and the pictures for the judge have cost.
+    judge. searched, drawn: what the search and the pictures for the judge have cost. gradients:
+    where an attack by gradients met hooks, how much gradient came through, and which were gone
+    around.
     """
 
     attack: str
@@ -47,6 +50,7 @@ class AttackResult:
     score: Tensor
     searched: Costs
     drawn: Costs
+    gradients: Flow | None = None
 
     def __len__(self) -> int:
         return len(self.requests)
@@ -168,6 +172,7 @@ class AttackResult:
             "chosen": list(self.chosen),
             "searched": self.searched.to_json(),
             "drawn": self.drawn.to_json(),
+            "gradients": None if self.gradients is None else self.gradients.to_json(),
         }
 
     def artefact(self) -> Artefact:
@@ -211,6 +216,7 @@ class AttackResult:
             score_seeds=tuple(record["score_seeds"]),
             select=tensors["select"],
             score=tensors["score"],
+            gradients=Flow.from_json(found) if (found := record.get("gradients")) else None,
             searched=Costs(**record["searched"]),
             drawn=Costs(**record["drawn"]),
         )
