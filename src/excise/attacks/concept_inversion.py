@@ -71,14 +71,11 @@ class ConceptInversion(Attack):
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
-        if self.rung not in get_args(Rung):
-            raise BadSetting(f"expected a rung among {get_args(Rung)}, got {self.rung!r}")
-        if self.restarts < 1 or self.pictures < 1:
-            raise BadSetting(
-                f"expected restarts and pictures >= 1, got {self.restarts} and {self.pictures}"
-            )
+        self._among("rung", get_args(Rung))
+        self._at_least(1, "restarts", "pictures")
         if "{}" not in self.join or SOFT not in self.join:
-            raise BadSetting(f"expected join to hold {{}} and {SOFT}, got {self.join!r}")
+            raise BadSetting(f"{self.name}: expected join to hold {{}} and {SOFT}, got "
+                             f"{self.join!r}")  # fmt: skip
 
     def search(
         self,

@@ -66,11 +66,7 @@ class DiverseInversion(Attack):
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
-        if self.restarts < 1 or self.pictures < 1:
-            raise BadSetting(
-                f"{self.name}: expected restarts and pictures >= 1, got {self.restarts} and "
-                f"{self.pictures}"
-            )
+        self._at_least(1, "restarts", "pictures")
         if "{}" not in self.join or SOFT not in self.join:
             raise BadSetting(f"{self.name}: expected join to hold {{}} and {SOFT}, got "
                              f"{self.join!r}")  # fmt: skip

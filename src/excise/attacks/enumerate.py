@@ -65,11 +65,8 @@ class Enumerate(Attack):
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
-        if self.tokens not in (1, 2):
-            raise BadSetting(f"enumerate: expected tokens 1 or 2, got {self.tokens!r}")
-        for name in ("keep", "restarts", "pictures", "bank", "batch"):
-            if getattr(self, name) < 1:
-                raise BadSetting(f"enumerate: expected {name} >= 1, got {getattr(self, name)}")
+        self._among("tokens", (1, 2))
+        self._at_least(1, "keep", "restarts", "pictures", "bank", "batch")
         if self.template.count("{}") != 1:
             raise BadSetting(
                 f"enumerate: expected {{}} once in the template, got {self.template!r}"

@@ -68,14 +68,11 @@ class ImageSide(Attack):
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
-        for name in ("restarts", "steps", "samples", "batch", "pictures"):
-            if getattr(self, name) < 1:
-                raise BadSetting(f"{self.name}: expected {name} >= 1, got {getattr(self, name)}")
-        if not 0 < self.level < 1 or not 0 <= self.mix <= 1 or not self.lr > 0:
-            raise BadSetting(
-                f"{self.name}: expected level in (0, 1), mix in [0, 1] and lr > 0, got "
-                f"{self.level}, {self.mix} and {self.lr}"
-            )
+        self._at_least(1, "restarts", "steps", "samples", "batch", "pictures")
+        self._positive("lr")
+        self._shares("mix")
+        if not 0 < self.level < 1:
+            raise BadSetting(f"{self.name}: expected level in (0, 1), got {self.level}")
 
     def search(
         self,

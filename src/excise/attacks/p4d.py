@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from excise.attacks.base import Attack, Budget, Need, Search
-from excise.errors import BadSetting, Unsupported
+from excise.errors import Unsupported
 from excise.primitives.denoising import prediction
 from excise.primitives.vocabulary import Frame, room
 from excise.primitives.wording import Loss, Wording
@@ -73,16 +73,11 @@ class P4D(Attack):
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
-        if self.variant not in get_args(Variant):
-            raise BadSetting(
-                f"p4d: expected a variant among {get_args(Variant)}, got {self.variant!r}"
-            )
-        for name in ("tokens", "spacing", "restarts", "steps", "every", "bank", "pictures",
-                     "batch"):  # fmt: skip
-            if getattr(self, name) < 1:
-                raise BadSetting(f"p4d: expected {name} >= 1, got {getattr(self, name)}")
-        if not self.lr > 0 or not self.decay >= 0:
-            raise BadSetting(f"p4d: expected lr > 0 and decay >= 0, got {self.lr} and {self.decay}")
+        self._among("variant", get_args(Variant))
+        self._at_least(1, "tokens", "spacing", "restarts", "steps", "every")
+        self._at_least(1, "bank", "pictures", "batch")
+        self._positive("lr")
+        self._at_least(0, "decay")
 
     def search(
         self,

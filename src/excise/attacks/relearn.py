@@ -60,9 +60,7 @@ class Relearn(ChangingAttack):
         """Refuse values out of range."""
         if not self.shots or min(self.shots) < 0 or list(self.shots) != sorted({*self.shots}):
             raise BadSetting(f"{self.name}: expected rising shots >= 0, got {self.shots}")
-        for name in ("steps", "batch", "rank"):
-            if getattr(self, name) < 1:
-                raise BadSetting(f"{self.name}: expected {name} >= 1, got {getattr(self, name)}")
+        self._at_least(1, "steps", "batch", "rank")
 
     @property
     def candidates(self) -> int:

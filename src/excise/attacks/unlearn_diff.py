@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from excise.attacks.base import Attack, Budget, Need, Search
-from excise.errors import BadSetting
 from excise.primitives.attackers import attackers_latents
 from excise.primitives.denoising import losses
 from excise.primitives.vocabulary import Frame, room
@@ -70,13 +69,9 @@ class UnlearnDiff(Attack):
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
-        for name in ("tokens", "restarts", "levels", "steps", "samples", "pictures", "batch"):
-            if getattr(self, name) < 1:
-                raise BadSetting(f"unlearn_diff: expected {name} >= 1, got {getattr(self, name)}")
-        if not self.lr > 0 or not self.decay >= 0:
-            raise BadSetting(
-                f"unlearn_diff: expected lr > 0 and decay >= 0, got {self.lr} and {self.decay}"
-            )
+        self._at_least(1, "tokens", "restarts", "levels", "steps", "samples", "pictures", "batch")
+        self._positive("lr")
+        self._at_least(0, "decay")
 
     def search(
         self,

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, get_args
 
 from excise.erasers.base import Change, Eraser, Work
-from excise.errors import BadSetting
 from excise.hooks import sld as hooks
 from excise.hooks.base import needs_null
 from excise.primitives.prompts import avoided
@@ -53,8 +52,7 @@ class SLD(Eraser):
 
     def __post_init__(self) -> None:
         self._among("configuration", get_args(Configuration))
-        if self.warmup is not None and self.warmup < 0:
-            raise BadSetting(f"{self.name}: expected warmup >= 0, got {self.warmup}")
+        self._at_least(0, "warmup")
 
     def change(self, work: Work) -> Change:
         """Name the concepts."""
