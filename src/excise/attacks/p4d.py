@@ -11,6 +11,7 @@ from torch import Tensor
 
 from excise.attacks.base import Attack, Budget, Need, Search
 from excise.errors import Unsupported
+from excise.primitives.data import drawn
 from excise.primitives.denoising import prediction
 from excise.primitives.vocabulary import Frame, room
 from excise.primitives.wording import Loss, Wording
@@ -153,10 +154,7 @@ class P4D(Attack):
         )
         each = tuple(prompt for prompt in prompts for _ in range(self.pictures))
         with stage(progress or SILENT, "draw what the unedited model draws"), torch.no_grad():
-            drawn = base.generate(Request(prompts=each, seeds=seeds))
-            latents = drawn.latents
-            if latents is None:
-                latents = base.encode_pictures(drawn.pictures)
+            latents, _ = drawn(base, Request(prompts=each, seeds=seeds))
             wanted = base.encode(prompts).detach()
 
         def loss(cond: Condition, null: Condition | None, rows: Sequence[int], step: int) -> Tensor:
@@ -196,4 +194,4 @@ class P4D(Attack):
             u = torch.rand(1, generator=generator(seed, "levels", step)).expand(len(rows))
         else:
             u = torch.cat([torch.rand(1, generator=own) for own in numbers])
-        return latents[picked].float().cpu(), torch.stack(eps), u
+        return latents[picked], torch.stack(eps), u
