@@ -142,7 +142,9 @@ def _norms(
     total = (w * out.float()).sum()
     if not total.requires_grad:
         return (0.0,) * len(u)
-    found = torch.autograd.grad(total, list(leaves.values()), allow_unused=True)
+    found: tuple[Tensor | None, ...] = torch.autograd.grad(
+        total, list(leaves.values()), allow_unused=True
+    )
     return _rowwise([grad for grad in found if grad is not None], len(u))
 
 
