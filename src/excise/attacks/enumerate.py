@@ -35,8 +35,8 @@ class Enumerate(Attack):
 
     tokens: 1, or 2 after screening. keep: words from which pairs are made. restarts: how many of
     the best are handed over, the best first. template: a text with ``{}`` for the words.
-    pictures, share: as `ConceptInversion`. bank: noises and levels of the loss, the same for every
-    word and model. guidance: as `ConceptInversion`. batch: rows through the network at a time.
+    pictures, share: as `InvertingAttack`. bank: noises and levels of the loss, the same for every
+    word and model. guidance: as `InvertingAttack`. batch: rows through the network at a time.
     """
 
     name: ClassVar[str] = "enumerate"

@@ -37,7 +37,7 @@ class ImageSide(Attack):
     restarts: each with the next picture. level: u at which drawing starts. mix: the share of the
         picture in the beginning. steps: of Adam. samples: noises a restart and step. lr: in units
         of the root mean square of the pictures' latents. guidance: as
-        `ConceptInversion`. batch: rows through the network at a time.
+        `InvertingAttack`. batch: rows through the network at a time.
     pictures: how many the attacker has; the unedited model draws them where the concept has none.
     share: which of the concept's pictures are the attacker's.
     """

@@ -43,7 +43,7 @@ class P4D(Attack):
     restarts: searches a prompt, from random words each. steps: of AdamW. lr, decay: of it, in the
     unit of the embeddings. every: steps between looks. bank: noises and levels at a look.
     pictures: that the unedited model draws for each prompt, to be noised. guidance: of the edited
-    model's step where the edit has hooks, as `ConceptInversion`. batch: rows through the network at
+    model's step where the edit has hooks, as `InvertingAttack`. batch: rows through the network at
     a time.
     """
 

@@ -30,7 +30,7 @@ class Relearn(ChangingAttack):
 
     shots: the numbers k; 0 is the model as it was handed over. steps, batch, lr, weighting: of the
         fine-tune, the same for every k. rank: of the LoRA. selector: the weights that it is on.
-    guidance: of the step that is matched where the edit has hooks, as `ConceptInversion`.
+    guidance: of the step that is matched where the edit has hooks, as `InvertingAttack`.
     share: which of the concept's pictures are the attacker's.
     """
 

@@ -39,7 +39,7 @@ class UnlearnDiff(Attack):
     restarts: searches a prompt, side by side.
     levels: noise levels, the middles of as many equal parts, and looks. steps: at each level.
     samples: pictures and noises a row and step. lr, decay: of Adam, the decay on the points.
-    pictures, share, guidance: as `ConceptInversion`. batch: rows through the network at a time.
+    pictures, share, guidance: as `InvertingAttack`. batch: rows through the network at a time.
     """
 
     name: ClassVar[str] = "unlearn_diff"
