@@ -29,9 +29,9 @@ class AttackResult:
     requests: N tuples of P requests for one picture each. select: float32 (N, P, S), the judge's
     values on the select seeds. score: (N, P, T) on the score seeds; not a number where nothing was
     drawn, which is all but the chosen if the restarts are not independent. threshold: of the
-    judge. searched, drawn: what the search and the pictures for the judge have cost. gradients:
-    where an attack by gradients met hooks, how much gradient came through, and which were gone
-    around.
+    judge. searched, drawn: what the search and the pictures for the judge have cost.
+    gradients: where an attack on the loss met hooks, how much gradient came through, and which were
+    gone around.
     """
 
     attack: str
