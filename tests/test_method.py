@@ -54,3 +54,39 @@ def test_a_budget_sets_its_fields_and_no_others() -> None:
 def test_erasers_and_attacks_have_one_implementation(kind: type[Method]) -> None:
     assert {"fitted", "at"}.isdisjoint(vars(kind))
     assert get_args(Budget) == ("quick", "standard", "thorough")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranged(Toy):
+    lr: float | None = None
+    scales: tuple[float, ...] = (0.0, 1.0)
+    share: float = 0.5
+    kind: str = "a"
+
+    def __post_init__(self) -> None:
+        self._positive("lr")
+        self._at_least(1, "steps")
+        self._at_least(0, "scales")
+        self._shares("share")
+        self._among("kind", ("a", "b"))
+
+
+@pytest.mark.parametrize(
+    ("bad", "wanted"),
+    [
+        ({"lr": 0.0}, "lr > 0, got 0.0"),
+        ({"lr": float("nan")}, "lr > 0, got nan"),
+        ({"steps": 0}, "steps >= 1, got 0"),
+        ({"scales": (1.0, -1.0)}, "scales >= 0"),
+        ({"scales": ()}, "scales >= 0"),
+        ({"share": 1.5}, "share in .0, 1., got 1.5"),
+        ({"kind": "c"}, "kind among .'a', 'b'., got 'c'"),
+    ],
+)
+def test_values_out_of_range_are_refused_in_the_same_words(
+    bad: dict[str, Any], wanted: str
+) -> None:
+    assert Ranged(lr=1.0, scales=(0.0,), share=1.0, kind="b").lr == 1
+    assert Ranged().lr is None  # left to the method
+    with pytest.raises(BadSetting, match=f"toy: expected {wanted}"):
+        Ranged(**bad)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Self, get_args
 
@@ -48,6 +48,34 @@ class Method(ABC):
             )
         changed: dict[str, Any] = dict(self.within(budget))
         return replace(self, **changed)
+
+    def _positive(self, *names: str) -> None:
+        """Raise BadSetting unless these settings are > 0; a tuple's entries, where it is one.
+
+        None, which leaves a setting to the method, is always allowed.
+        """
+        for name in names:
+            self._expect(name, lambda value: value > 0, "> 0")
+
+    def _at_least(self, least: float, *names: str) -> None:
+        """The same, of settings >= ``least``."""
+        for name in names:
+            self._expect(name, lambda value: value >= least, f">= {least:g}")
+
+    def _shares(self, *names: str) -> None:
+        """The same, of settings in [0, 1]."""
+        for name in names:
+            self._expect(name, lambda value: 0 <= value <= 1, "in [0, 1]")
+
+    def _among(self, name: str, choices: Sequence[object]) -> None:
+        """The same, of a setting with known choices."""
+        self._expect(name, lambda value: value in choices, f"among {tuple(choices)}")
+
+    def _expect(self, name: str, good: Callable[[Any], bool], wanted: str) -> None:
+        value = getattr(self, name)
+        each = value if isinstance(value, tuple) else (value,)
+        if value is not None and not (each and all(good(one) for one in each)):
+            raise BadSetting(f"{self.name}: expected {name} {wanted}, got {value!r}")
 
     @abstractmethod
     def within(self, budget: Budget) -> Mapping[str, object]:

@@ -8,9 +8,10 @@ from tests.attacks.toy import Nearest
 from tests.trained import World, world
 
 from excise.attacks.base import run_attack
-from excise.attacks.concept_inversion import ConceptInversion, Rung, placed, template_of
+from excise.attacks.concept_inversion import ConceptInversion, Rung
 from excise.attacks.reseed import Reseed
 from excise.errors import BadConcept, BadSetting
+from excise.primitives.prompts import placed, template_of
 from excise.registry import create
 from excise.types import Concept
 

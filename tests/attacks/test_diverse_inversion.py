@@ -8,7 +8,7 @@ from tests.attacks.toy import Nearest
 from tests.trained import World, world
 from torch import Tensor
 
-from excise.attacks import diverse_inversion
+from excise.attacks import inverting
 from excise.attacks.base import run_attack
 from excise.attacks.diverse_inversion import DiverseInversion
 from excise.errors import BadSetting, UserError
@@ -31,7 +31,7 @@ def pictures(w: World, monkeypatch: pytest.MonkeyPatch) -> None:
     def given(*args: object, **kwargs: object) -> Tensor:
         return w.latents["cat"]
 
-    monkeypatch.setattr(diverse_inversion, "attackers_latents", given)
+    monkeypatch.setattr(inverting, "attackers_latents", given)
 
 
 def vectors(w: World, attack: DiverseInversion, seed: int = 0) -> Tensor:

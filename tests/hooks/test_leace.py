@@ -13,7 +13,7 @@ from excise.errors import BadSetting, UserError
 from excise.hooks.leace import LEACE
 from excise.hooks.places import Place, places
 from excise.models.load import of_pipeline
-from excise.primitives.affine_erasure import Moments, leace
+from excise.primitives.affine_erasure import CentredMoments, leace
 from excise.primitives.bands import banded
 from excise.rng import generator
 from excise.types import Condition
@@ -30,7 +30,7 @@ def fitted(cond: Condition, found: list[Place]) -> LEACE:
     for place in found:
         x = place.take(cond.tensors[place.feature]).flatten(0, -2)
         z = torch.rand(len(x), 2, generator=generator("labels", place.key))
-        erasure = leace(Moments.of(x, z))
+        erasure = leace(CentredMoments.of(x, z))
         for name, own in parts.items():
             own[place.key] = getattr(erasure, name).float()
     return LEACE(**parts)

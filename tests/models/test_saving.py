@@ -10,8 +10,8 @@ from tests import tiny
 
 from excise import Concept
 from excise.errors import BadFile, ResourceError
-from excise.models.drawing import Defaults
 from excise.models.load import load, of_pipeline
+from excise.types import Defaults
 
 
 def test_what_the_model_says_of_itself_is_saved_with_it(tmp_path: Path) -> None:

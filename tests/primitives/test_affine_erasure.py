@@ -6,7 +6,7 @@ from concept_erasure import LeaceFitter
 from torch import Tensor
 
 from excise.errors import UserError
-from excise.primitives.affine_erasure import Moments, leace
+from excise.primitives.affine_erasure import CentredMoments, leace
 from excise.rng import generator
 
 
@@ -28,7 +28,7 @@ def test_it_is_the_eraser_of_its_authors(n: int, d: int, k: int, shrink: bool) -
     """To rounding in float64, also with fewer vectors than dimensions."""
     x, z = data(n, d, k)
     theirs = LeaceFitter.fit(x, z, shrinkage=shrink, constrain_cov_trace=False, svd_tol=1e-9).eraser
-    ours = leace(Moments.of(x, z), shrink=shrink)
+    ours = leace(CentredMoments.of(x, z), shrink=shrink)
     projection = torch.eye(d, dtype=torch.float64) - ours.left @ ours.right
     torch.testing.assert_close(projection, theirs.P, rtol=1e-8, atol=1e-8)
     torch.testing.assert_close(ours.mean, theirs.bias, rtol=1e-12, atol=1e-12)
@@ -45,7 +45,7 @@ def accuracy(x: Tensor, z: Tensor) -> float:
 @pytest.mark.parametrize("shrink", [False, True])
 def test_a_linear_probe_learns_something_before_and_nothing_after(shrink: bool) -> None:
     x, z = data(2000, 10, 1)
-    after = leace(Moments.of(x, z), shrink=shrink)(x)
+    after = leace(CentredMoments.of(x, z), shrink=shrink)(x)
     constant = max(float(z.mean()), 1 - float(z.mean()))
     assert accuracy(x, z) > constant + 0.1
     assert accuracy(after, z) == pytest.approx(constant)
@@ -56,7 +56,7 @@ def test_a_linear_probe_learns_something_before_and_nothing_after(shrink: bool) 
 
 def test_it_is_idempotent_keeps_the_mean_and_has_the_rank_of_the_labels() -> None:
     x, z = data(500, 9, 2)
-    erasure = leace(Moments.of(x, z))
+    erasure = leace(CentredMoments.of(x, z))
     once = erasure(x)
     torch.testing.assert_close(erasure(once), once, rtol=1e-10, atol=1e-10)
     torch.testing.assert_close(once.mean(0), x.mean(0), rtol=1e-10, atol=1e-10)
@@ -67,7 +67,7 @@ def test_it_is_idempotent_keeps_the_mean_and_has_the_rank_of_the_labels() -> Non
 def test_with_the_true_covariance_it_changes_least() -> None:
     """Least in mean square among the maps that erase; the orthogonal projection is another."""
     x, z = data(800, 8, 1)
-    moments = Moments.of(x, z)
+    moments = CentredMoments.of(x, z)
     u = moments.xz / moments.xz.norm()
     orthogonal = x - (x - moments.mean_x) @ u @ u.mT
     ours = leace(moments, shrink=False)(x)
@@ -78,8 +78,12 @@ def test_with_the_true_covariance_it_changes_least() -> None:
 
 def test_moments_of_parts_add_up() -> None:
     x, z = data(90, 6, 2)
-    whole = Moments.of(x, z)
-    parts = Moments.of(x[:1], z[:1]) + Moments.of(x[1:50], z[1:50]) + Moments.of(x[50:], z[50:])
+    whole = CentredMoments.of(x, z)
+    parts = (
+        CentredMoments.of(x[:1], z[:1])
+        + CentredMoments.of(x[1:50], z[1:50])
+        + CentredMoments.of(x[50:], z[50:])
+    )
     assert parts.n == whole.n
     for name in ("mean_x", "mean_z", "xx", "xz"):
         torch.testing.assert_close(getattr(parts, name), getattr(whole, name))
@@ -87,13 +91,13 @@ def test_moments_of_parts_add_up() -> None:
 
 def test_labels_that_tell_nothing_erase_nothing() -> None:
     x, _ = data(50, 5, 1)
-    erasure = leace(Moments.of(x, torch.ones(50, 1)))
+    erasure = leace(CentredMoments.of(x, torch.ones(50, 1)))
     assert torch.equal(erasure(x), x)
 
 
 def test_shapes_that_do_not_fit_are_refused() -> None:
     for x, z in ((torch.ones(3), torch.ones(3, 1)), (torch.ones(3, 2), torch.ones(2, 1))):
         with pytest.raises(UserError, match=r"x \(n, d\)"):
-            Moments.of(x, z)
+            CentredMoments.of(x, z)
     with pytest.raises(UserError, match="n >= 1"):
-        Moments.of(torch.ones(0, 2), torch.ones(0, 1))
+        CentredMoments.of(torch.ones(0, 2), torch.ones(0, 1))

@@ -239,8 +239,8 @@ def test_a_hooked_model_is_attacked_through_its_hooks(w: World) -> None:
         hooked = inverter.run(w.model, w.latents["cat"], restarts=2)
     assert not torch.equal(plain.losses, hooked.losses)
     assert hooked.edits == ("guard",)
-    assert {step.total for step in guard.steps} == {50}
-    assert all(abs((1 - s.u) * 49 - s.index) <= 0.5 for s in guard.steps)
+    assert {step.total for step in guard.steps} == {6}  # the model's own
+    assert all(abs((1 - s.u) * 5 - s.index) <= 0.5 for s in guard.steps)
 
 
 def test_what_cannot_be_searched_is_refused(w: World) -> None:

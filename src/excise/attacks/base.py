@@ -19,6 +19,7 @@ from excise.attacks.result import AttackResult
 from excise.errors import UserError
 from excise.method import Budget, Method
 from excise.primitives.denoising import Bank, concept_loss
+from excise.primitives.gradients import flow
 from excise.progress import SILENT, stage
 from excise.rng import seed_of
 from excise.settings import recipe
@@ -160,6 +161,10 @@ def run_attack(
     parts: list[Tensor] = []  # (N', P, S), or (N', P, S + T) with the score seeds
     spent = Costs()
     fell: tuple[bool, ...] | None = None
+    guarded = bool(model.hooks) and "gradients" in attack.needs
+    gradients = flow(model, seed=seed) if guarded else None
+    if gradients is not None and gradients.vanished:
+        (progress or SILENT).note("next to no gradient comes through the hooks: it finds nothing")
     with stage(progress or SILENT, f"attack {attack.name}", unit="restart") as shown:
         hunt = attack.search(
             model, (concept,), texts, base=base, seed=seed, progress=progress or SILENT
@@ -205,6 +210,7 @@ def run_attack(
             score=score.clone(),
             searched=spent,
             drawn=jury.spent,
+            gradients=gradients,
         )
         if pooled:
             return result
@@ -225,7 +231,8 @@ def companion_loss(
     rows = []
     for request in requests:
         cond = model.encode(request.prompts) if request.condition is None else request.condition
-        rows.append(concept_loss(model, latents, cond[[0]].to(model.device), bank))
+        row, spoken = cond[[0]].to(model.device), request.prompts[:1]  # hooks may read the words
+        rows.append(concept_loss(model, latents, row, bank, prompts=spoken))
     return torch.cat(rows)
 
 

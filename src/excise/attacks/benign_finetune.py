@@ -58,11 +58,8 @@ class BenignFinetune(ChangingAttack):
         """Refuse values out of range."""
         if not self.steps or min(self.steps) < 0 or list(self.steps) != sorted({*self.steps}):
             raise BadSetting(f"{self.name}: expected rising steps >= 0, got {self.steps}")
-        for name in ("pictures", "batch", "rank"):
-            if getattr(self, name) < 1:
-                raise BadSetting(f"{self.name}: expected {name} >= 1, got {getattr(self, name)}")
-        if self.adapter not in ("full", "lora"):
-            raise BadSetting(f"{self.name}: expected adapter full or lora, got {self.adapter!r}")
+        self._at_least(1, "pictures", "batch", "rank")
+        self._among("adapter", ("full", "lora"))
 
     @property
     def candidates(self) -> int:

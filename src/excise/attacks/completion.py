@@ -52,14 +52,8 @@ class Completion(Attack):
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
-        if self.restarts < 1 or self.pictures < 1:
-            raise BadSetting(
-                f"{self.name}: expected restarts and pictures >= 1, got {self.restarts} and "
-                f"{self.pictures}"
-            )
-        if not self.hidden or not set(self.hidden) <= set(get_args(Hidden)):
-            raise BadSetting(f"{self.name}: expected hidden among {get_args(Hidden)}, got "
-                             f"{self.hidden}")  # fmt: skip
+        self._at_least(1, "restarts", "pictures")
+        self._among("hidden", get_args(Hidden))
         if not 0 < self.side < 1:
             raise BadSetting(f"{self.name}: expected side in (0, 1), got {self.side}")
 

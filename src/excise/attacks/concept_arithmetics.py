@@ -62,13 +62,12 @@ class ConceptArithmetics(Attack):
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
-        if not self.forms or not set(self.forms) <= set(get_args(Form)):
-            raise BadSetting(f"{self.name}: expected forms among {get_args(Form)}, got "
-                             f"{self.forms}")  # fmt: skip
-        if self.restarts < 1 or not self.guidance or not self.strengths:
+        self._among("forms", get_args(Form))
+        self._at_least(1, "restarts")
+        if not self.guidance or not self.strengths:
             raise BadSetting(
-                f"{self.name}: expected restarts >= 1, guidance and strengths, got "
-                f"{self.restarts}, {self.guidance} and {self.strengths}"
+                f"{self.name}: expected one or more scales and strengths, got {self.guidance} and "
+                f"{self.strengths}"
             )
 
     def search(

@@ -12,7 +12,6 @@ from torch import Tensor
 from excise.attacks.base import Budget, Need
 from excise.attacks.changing import ChangingAttack, Point
 from excise.edit import Edit, Recipe
-from excise.errors import BadSetting
 from excise.primitives.adapting import adapted, harmless
 from excise.primitives.attackers import unedited
 from excise.primitives.data import drawn
@@ -68,14 +67,10 @@ class Durability(ChangingAttack):
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
-        if not set(self.precisions) <= set(get_args(Precision)):
-            raise BadSetting(f"{self.name}: expected precisions among {get_args(Precision)}, got "
-                             f"{self.precisions}")  # fmt: skip
-        if self.stacked < 0 or min(self.rank, self.batch, self.pictures) < 1:
-            raise BadSetting(
-                f"{self.name}: expected stacked >= 0, and rank, batch and pictures >= 1, got "
-                f"{self.stacked}, {self.rank}, {self.batch} and {self.pictures}"
-            )
+        if self.precisions:
+            self._among("precisions", get_args(Precision))
+        self._at_least(0, "stacked")
+        self._at_least(1, "rank", "batch", "pictures")
 
     @property
     def candidates(self) -> int:

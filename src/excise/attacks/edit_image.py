@@ -9,7 +9,6 @@ from typing import ClassVar
 import torch
 
 from excise.attacks.base import Attack, Budget, Kind, Need, Search
-from excise.errors import BadSetting
 from excise.primitives.attackers import Share, attackers_latents
 from excise.types import Concept, Progress, Prompt, Request, Start, TextToImage
 
@@ -46,12 +45,8 @@ class EditImage(Attack):
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
-        if self.each < 1 or self.pictures < 1:
-            raise BadSetting(
-                f"{self.name}: expected each and pictures >= 1, got {self.each} and {self.pictures}"
-            )
-        if not self.levels or not all(0 <= u <= 1 for u in self.levels):
-            raise BadSetting(f"{self.name}: expected levels in [0, 1], got {self.levels}")
+        self._at_least(1, "each", "pictures")
+        self._shares("levels")
 
     @property
     def candidates(self) -> int:

@@ -35,9 +35,8 @@ class Enumerate(Attack):
 
     tokens: 1, or 2 after screening. keep: words from which pairs are made. restarts: how many of
     the best are handed over, the best first. template: a text with ``{}`` for the words.
-    pictures, share: as `ConceptInversion`. bank: noises and levels of the loss, the same for every
-    word and model. guidance: of the guided prediction, where the edit has hooks. batch: rows
-    through the network at a time.
+    pictures, share: as `InvertingAttack`. bank: noises and levels of the loss, the same for every
+    word and model. guidance: as `InvertingAttack`. batch: rows through the network at a time.
     """
 
     name: ClassVar[str] = "enumerate"
@@ -61,16 +60,13 @@ class Enumerate(Attack):
     pictures: int = 64
     share: Literal["attack", "all"] = "attack"
     bank: int = 16
-    guidance: float = 1.0
+    guidance: float | None = None
     batch: int = 64
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
-        if self.tokens not in (1, 2):
-            raise BadSetting(f"enumerate: expected tokens 1 or 2, got {self.tokens!r}")
-        for name in ("keep", "restarts", "pictures", "bank", "batch"):
-            if getattr(self, name) < 1:
-                raise BadSetting(f"enumerate: expected {name} >= 1, got {getattr(self, name)}")
+        self._among("tokens", (1, 2))
+        self._at_least(1, "keep", "restarts", "pictures", "bank", "batch")
         if self.template.count("{}") != 1:
             raise BadSetting(
                 f"enumerate: expected {{}} once in the template, got {self.template!r}"

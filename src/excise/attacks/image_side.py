@@ -36,8 +36,8 @@ class ImageSide(Attack):
 
     restarts: each with the next picture. level: u at which drawing starts. mix: the share of the
         picture in the beginning. steps: of Adam. samples: noises a restart and step. lr: in units
-        of the root mean square of the pictures' latents. guidance: of the prediction where the
-        edit has hooks. batch: rows through the network at a time.
+        of the root mean square of the pictures' latents. guidance: as
+        `InvertingAttack`. batch: rows through the network at a time.
     pictures: how many the attacker has; the unedited model draws them where the concept has none.
     share: which of the concept's pictures are the attacker's.
     """
@@ -61,21 +61,18 @@ class ImageSide(Attack):
     steps: int = 100
     samples: int = 2
     lr: float = 0.05
-    guidance: float = 1.0
+    guidance: float | None = None
     batch: int = 64
     pictures: int = 12
     share: Share = "attack"
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
-        for name in ("restarts", "steps", "samples", "batch", "pictures"):
-            if getattr(self, name) < 1:
-                raise BadSetting(f"{self.name}: expected {name} >= 1, got {getattr(self, name)}")
-        if not 0 < self.level < 1 or not 0 <= self.mix <= 1 or not self.lr > 0:
-            raise BadSetting(
-                f"{self.name}: expected level in (0, 1), mix in [0, 1] and lr > 0, got "
-                f"{self.level}, {self.mix} and {self.lr}"
-            )
+        self._at_least(1, "restarts", "steps", "samples", "batch", "pictures")
+        self._positive("lr")
+        self._shares("mix")
+        if not 0 < self.level < 1:
+            raise BadSetting(f"{self.name}: expected level in (0, 1), got {self.level}")
 
     def search(
         self,

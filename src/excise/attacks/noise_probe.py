@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from excise.attacks.base import Attack, Budget, Kind, Need, Search
-from excise.errors import BadSetting, Unsupported
+from excise.errors import Unsupported
 from excise.types import Concept, Progress, Prompt, Request, TextToImage
 
 
@@ -49,10 +49,7 @@ class NoiseProbe(Attack):
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
-        if not self.etas or not self.scales or min(*self.etas, *self.scales, 0.0) < 0:
-            raise BadSetting(
-                f"{self.name}: expected etas and scales >= 0, got {self.etas} and {self.scales}"
-            )
+        self._at_least(0, "etas", "scales")
 
     @property
     def candidates(self) -> int:

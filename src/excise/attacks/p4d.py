@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from excise.attacks.base import Attack, Budget, Need, Search
-from excise.errors import BadSetting, Unsupported
+from excise.errors import Unsupported
+from excise.primitives.data import drawn
 from excise.primitives.denoising import prediction
 from excise.primitives.vocabulary import Frame, room
 from excise.primitives.wording import Loss, Wording
@@ -41,8 +42,9 @@ class P4D(Attack):
         every ``spacing`` of its words.
     restarts: searches a prompt, from random words each. steps: of AdamW. lr, decay: of it, in the
     unit of the embeddings. every: steps between looks. bank: noises and levels at a look.
-    pictures: that the unedited model draws for each prompt, to be noised. guidance: of the guided
-    prediction, where the edit has hooks. batch: rows through the network at a time.
+    pictures: that the unedited model draws for each prompt, to be noised. guidance: of the edited
+    model's step where the edit has hooks, as `InvertingAttack`. batch: rows through the network at
+    a time.
     """
 
     name: ClassVar[str] = "p4d"
@@ -67,21 +69,16 @@ class P4D(Attack):
     every: int = 50
     bank: int = 16
     pictures: int = 3
-    guidance: float = 1.0
+    guidance: float | None = None
     batch: int = 64
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
-        if self.variant not in get_args(Variant):
-            raise BadSetting(
-                f"p4d: expected a variant among {get_args(Variant)}, got {self.variant!r}"
-            )
-        for name in ("tokens", "spacing", "restarts", "steps", "every", "bank", "pictures",
-                     "batch"):  # fmt: skip
-            if getattr(self, name) < 1:
-                raise BadSetting(f"p4d: expected {name} >= 1, got {getattr(self, name)}")
-        if not self.lr > 0 or not self.decay >= 0:
-            raise BadSetting(f"p4d: expected lr > 0 and decay >= 0, got {self.lr} and {self.decay}")
+        self._among("variant", get_args(Variant))
+        self._at_least(1, "tokens", "spacing", "restarts", "steps", "every")
+        self._at_least(1, "bank", "pictures", "batch")
+        self._positive("lr")
+        self._at_least(0, "decay")
 
     def search(
         self,
@@ -157,10 +154,7 @@ class P4D(Attack):
         )
         each = tuple(prompt for prompt in prompts for _ in range(self.pictures))
         with stage(progress or SILENT, "draw what the unedited model draws"), torch.no_grad():
-            drawn = base.generate(Request(prompts=each, seeds=seeds))
-            latents = drawn.latents
-            if latents is None:
-                latents = base.encode_pictures(drawn.pictures)
+            latents, _ = drawn(base, Request(prompts=each, seeds=seeds))
             wanted = base.encode(prompts).detach()
 
         def loss(cond: Condition, null: Condition | None, rows: Sequence[int], step: int) -> Tensor:
@@ -200,4 +194,4 @@ class P4D(Attack):
             u = torch.rand(1, generator=generator(seed, "levels", step)).expand(len(rows))
         else:
             u = torch.cat([torch.rand(1, generator=own) for own in numbers])
-        return latents[picked].float().cpu(), torch.stack(eps), u
+        return latents[picked], torch.stack(eps), u

@@ -9,7 +9,6 @@ from typing import ClassVar, TypeVar
 import torch
 
 from excise.attacks.base import Attack, Budget, Need, Search
-from excise.errors import BadSetting
 from excise.primitives.data import CONTEXTS
 from excise.primitives.prompts import completed, named_in, placed, templates
 from excise.rng import generator
@@ -54,13 +53,8 @@ class Paraphrase(Attack):
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
-        if self.restarts < 1:
-            raise BadSetting(f"{self.name}: expected restarts >= 1, got {self.restarts}")
-        for name in ("misspelt", "reordered", "context"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise BadSetting(
-                    f"{self.name}: expected {name} in [0, 1], got {getattr(self, name)}"
-                )
+        self._at_least(1, "restarts")
+        self._shares("misspelt", "reordered", "context")
 
     def search(
         self,

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from excise.attacks.base import Attack, Budget, Need, Search
-from excise.errors import BadSetting
 from excise.rng import generator
 from excise.types import Concept, Condition, Progress, Prompt, Request, TextToImage
 
@@ -55,16 +54,9 @@ class RandomSearch(Attack):
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
-        if self.looks < 1 or not self.radius > 0:
-            raise BadSetting(
-                f"random_search: expected looks >= 1 and radius > 0, got {self.looks} and "
-                f"{self.radius}"
-            )
-        if self.directions not in get_args(Directions):
-            raise BadSetting(
-                f"random_search: expected directions among {get_args(Directions)}, got "
-                f"{self.directions!r}"
-            )
+        self._at_least(1, "looks")
+        self._positive("radius")
+        self._among("directions", get_args(Directions))
 
     def search(
         self,

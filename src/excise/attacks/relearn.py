@@ -30,7 +30,7 @@ class Relearn(ChangingAttack):
 
     shots: the numbers k; 0 is the model as it was handed over. steps, batch, lr, weighting: of the
         fine-tune, the same for every k. rank: of the LoRA. selector: the weights that it is on.
-    guidance: of the prediction that is matched where the edit has hooks.
+    guidance: of the step that is matched where the edit has hooks, as `InvertingAttack`.
     share: which of the concept's pictures are the attacker's.
     """
 
@@ -53,16 +53,14 @@ class Relearn(ChangingAttack):
     rank: int = 4
     selector: tuple[str, ...] = ("cross_attention", "self_attention")
     weighting: Weighting = "uniform"
-    guidance: float = 1.0
+    guidance: float | None = None
     share: Share = "attack"
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
         if not self.shots or min(self.shots) < 0 or list(self.shots) != sorted({*self.shots}):
             raise BadSetting(f"{self.name}: expected rising shots >= 0, got {self.shots}")
-        for name in ("steps", "batch", "rank"):
-            if getattr(self, name) < 1:
-                raise BadSetting(f"{self.name}: expected {name} >= 1, got {getattr(self, name)}")
+        self._at_least(1, "steps", "batch", "rank")
 
     @property
     def candidates(self) -> int:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from excise.attacks.base import Attack, Budget, Need, Search
-from excise.errors import BadSetting
 from excise.types import Concept, Progress, Prompt, Request, TextToImage
 
 
@@ -38,8 +37,7 @@ class Reseed(Attack):
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
-        if self.restarts < 1:
-            raise BadSetting(f"reseed: expected restarts >= 1, got {self.restarts}")
+        self._at_least(1, "restarts")
 
     def search(
         self,

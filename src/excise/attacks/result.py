@@ -14,6 +14,7 @@ from torch import Tensor
 
 from excise.errors import BadFile, UserError
 from excise.primitives.bands import BANDS
+from excise.primitives.gradients import Flow
 from excise.stats import Curve, Observations, best_of_r
 from excise.store import Artefact, load_tensors, save_tensors
 from excise.types import Costs, EditLike, Request
@@ -30,6 +31,8 @@ class AttackResult:
     values on the select seeds. score: (N, P, T) on the score seeds; not a number where nothing was
     drawn, which is all but the chosen where no restarts are pooled. threshold: of the
     judge. searched, drawn: what the search and the pictures for the judge have cost.
+    gradients: where an attack on the loss met hooks, how much gradient came through, and which were
+    gone around.
     """
 
     attack: str
@@ -49,6 +52,7 @@ class AttackResult:
     score: Tensor
     searched: Costs
     drawn: Costs
+    gradients: Flow | None = None
 
     def __len__(self) -> int:
         return len(self.requests)
@@ -207,6 +211,7 @@ class AttackResult:
             "chosen": list(self.chosen),
             "searched": self.searched.to_json(),
             "drawn": self.drawn.to_json(),
+            "gradients": None if self.gradients is None else self.gradients.to_json(),
         }
 
     def artefact(self) -> Artefact:
@@ -253,6 +258,7 @@ class AttackResult:
             score_seeds=tuple(record["score_seeds"]),
             select=tensors["select"],
             score=tensors["score"],
+            gradients=Flow.from_json(found) if (found := record.get("gradients")) else None,
             searched=Costs(**record["searched"]),
             drawn=Costs(**record["drawn"]),
         )

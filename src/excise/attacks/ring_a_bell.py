@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from excise.attacks.base import Attack, Budget, Need, Search
-from excise.errors import BadConcept, BadSetting
+from excise.errors import BadConcept
 from excise.primitives.prompts import templates
 from excise.primitives.spaces import SOFT
 from excise.primitives.vocabulary import Vectors, room
@@ -61,17 +61,9 @@ class RingABell(Attack):
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
-        least = {"length": 1, "restarts": 1, "population": 4, "generations": 1, "batch": 1}
-        for name, low in least.items():
-            if getattr(self, name) < low:
-                raise BadSetting(
-                    f"ring_a_bell: expected {name} >= {low}, got {getattr(self, name)}"
-                )
-        for name in ("mutation", "crossover"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise BadSetting(
-                    f"ring_a_bell: expected {name} in [0, 1], got {getattr(self, name)}"
-                )
+        self._at_least(1, "length", "restarts", "generations", "batch")
+        self._at_least(4, "population")
+        self._shares("mutation", "crossover")
 
     def search(
         self,

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from excise.attacks.base import Attack, Budget, Need, Search
-from excise.errors import BadSetting
 from excise.primitives.attackers import attackers_latents
 from excise.primitives.denoising import losses
 from excise.primitives.vocabulary import Frame, room
@@ -40,8 +39,7 @@ class UnlearnDiff(Attack):
     restarts: searches a prompt, side by side.
     levels: noise levels, the middles of as many equal parts, and looks. steps: at each level.
     samples: pictures and noises a row and step. lr, decay: of Adam, the decay on the points.
-    pictures, share: as `ConceptInversion`. guidance: of the guided prediction, where the edit has
-    hooks. batch: rows through the network at a time.
+    pictures, share, guidance: as `InvertingAttack`. batch: rows through the network at a time.
     """
 
     name: ClassVar[str] = "unlearn_diff"
@@ -66,18 +64,14 @@ class UnlearnDiff(Attack):
     decay: float = 0.1
     pictures: int = 64
     share: Literal["attack", "all"] = "attack"
-    guidance: float = 1.0
+    guidance: float | None = None
     batch: int = 64
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
-        for name in ("tokens", "restarts", "levels", "steps", "samples", "pictures", "batch"):
-            if getattr(self, name) < 1:
-                raise BadSetting(f"unlearn_diff: expected {name} >= 1, got {getattr(self, name)}")
-        if not self.lr > 0 or not self.decay >= 0:
-            raise BadSetting(
-                f"unlearn_diff: expected lr > 0 and decay >= 0, got {self.lr} and {self.decay}"
-            )
+        self._at_least(1, "tokens", "restarts", "levels", "steps", "samples", "pictures", "batch")
+        self._positive("lr")
+        self._at_least(0, "decay")
 
     def search(
         self,

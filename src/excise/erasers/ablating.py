@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from excise.erasers.base import Change, Eraser, Work
-from excise.errors import BadSetting
 from excise.primitives.anchors import counterparts, stand_in
 from excise.primitives.data import drawn, spread
 from excise.primitives.finetune import Optimiser, Term, finetune
@@ -70,8 +69,7 @@ class Ablating(Eraser):
     def __post_init__(self) -> None:
         self._positive("pictures", "steps", "batch", "lr")
         self._among("variant", ("model", "noise"))
-        if self.prior < 0:
-            raise BadSetting(f"{self.name}: expected prior >= 0, got {self.prior}")
+        self._at_least(0, "prior")
 
     def change(self, work: Work) -> Change:
         """Draw the anchors, train."""

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from excise.edit import Edit, Encoded, Recipe
 from excise.erasers.declared import SAID, Given, Need, lacking
-from excise.errors import BadConcept, BadSetting, Unsupported
+from excise.errors import BadConcept, Unsupported
 from excise.method import Budget, Method
 from excise.primitives.data import Pictures, Split, concept_pictures
 from excise.primitives.prompts import completed
@@ -207,17 +207,6 @@ class Eraser(Method):
         factor = BUDGETS[budget]
         scaled = {name: max(1, round(getattr(self, name) * factor)) for name in self.scaled}
         return {**scaled, **self.budgeted.get(budget, {})}
-
-    def _positive(self, *names: str) -> None:
-        for name in names:
-            if not getattr(self, name) > 0:
-                raise BadSetting(f"{self.name}: expected {name} > 0, got {getattr(self, name)}")
-
-    def _among(self, name: str, choices: Sequence[object]) -> None:
-        if getattr(self, name) not in choices:
-            raise BadSetting(
-                f"{self.name}: expected {name} among {tuple(choices)}, got {getattr(self, name)!r}"
-            )
 
     def _key(self, model: TextToImage, concepts: Sequence[Concept], seed: int) -> Json:
         return {

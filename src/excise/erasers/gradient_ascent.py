@@ -70,8 +70,7 @@ class GradientAscent(Eraser):
         self._among("weighting", get_args(Weighting))
         if self.ceiling is not None and not self.ceiling > 1:
             raise BadSetting(f"{self.name}: expected ceiling > 1 or none, got {self.ceiling}")
-        if self.retain < 0:
-            raise BadSetting(f"{self.name}: expected retain >= 0, got {self.retain}")
+        self._at_least(0, "retain")
 
     def change(self, work: Work) -> Change:
         """Draw, ascend."""

@@ -16,7 +16,7 @@ from excise.erasers.base import Change, Eraser, Work
 from excise.errors import BadConcept
 from excise.hooks import leace as hooks
 from excise.hooks.places import Place, places
-from excise.primitives.affine_erasure import Moments, leace
+from excise.primitives.affine_erasure import CentredMoments, leace
 from excise.primitives.prompts import kept_concepts, templates
 from excise.progress import stage
 from excise.types import Condition, Prompt
@@ -34,7 +34,8 @@ class LEACE(Eraser):
     it in CLIP), and every pooled state; z says which of the concepts the prompt names, if any. The
     erasure of a place has rank k for k concepts. The moments are gathered in float64.
 
-    others: how many other things stand in a concept's place. shrink: see `Moments.covariance`.
+    others: how many other things stand in a concept's place. shrink: see
+        `CentredMoments.covariance`.
     """
 
     name: ClassVar[str] = "leace"
@@ -91,7 +92,7 @@ class LEACE(Eraser):
     def _fitted(self, work: Work, rows: list[tuple[Prompt, str, int]]) -> dict[str, Tensor]:
         """The erasure of every place, its parts as ``mean/hidden/0/77`` and so on, in float32."""
         model = work.model
-        moments: dict[Place, Moments] = {}
+        moments: dict[Place, CentredMoments] = {}
         with stage(work.progress, "moments", len(rows), "prompt") as shown:
             for first in range(0, len(rows), BATCH):
                 chunk = rows[first : first + BATCH]
@@ -112,11 +113,13 @@ class LEACE(Eraser):
         }
 
 
-def _moments(cond: Condition, place: Place, encoder: str, names: list[str], z: Tensor) -> Moments:
+def _moments(
+    cond: Condition, place: Place, encoder: str, names: list[str], z: Tensor
+) -> CentredMoments:
     """Of the states at a place, from each prompt's name on."""
     states = place.take(cond.tensors[place.feature])
     if place.rows is None:
-        return Moments.of(states, z)
+        return CentredMoments.of(states, z)
     tokens = cond.tokens[encoder]
     parts, labels = [], []
     for row, name in enumerate(names):
@@ -124,4 +127,4 @@ def _moments(cond: Condition, place: Place, encoder: str, names: list[str], z: T
         own = states[row, (found[0] if found else 0) :]  # (tokens, d)
         parts.append(own)
         labels.append(z[row].expand(len(own), -1))
-    return Moments.of(torch.cat(parts), torch.cat(labels))
+    return CentredMoments.of(torch.cat(parts), torch.cat(labels))

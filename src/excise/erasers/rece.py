@@ -16,7 +16,6 @@ from torch import Tensor
 from excise.edit import Encoded
 from excise.erasers.base import Change, Eraser, Work
 from excise.erasers.declared import Need
-from excise.errors import BadSetting
 from excise.primitives.closed_form import Update, remap
 from excise.primitives.moments import Moments, eye_like, gathered
 from excise.primitives.readers import Reading, pairs, readings, states
@@ -64,13 +63,9 @@ class RECE(Eraser):
     kinds: tuple[str, ...] = ("key", "value", "context")
 
     def __post_init__(self) -> None:
-        self._positive("epochs", "erase_scale", "ridge", "start_ridge")
+        self._positive("epochs", "erase_scale", "ridge", "start_ridge", "derive_ridge")
         self._among("retain", ("kept", "empty", "none"))
-        if self.derive_ridge is not None and not self.derive_ridge > 0:
-            raise BadSetting(f"{self.name}: expected derive_ridge > 0, got {self.derive_ridge}")
-        for name in ("preserve_scale", "start_preserve_scale"):
-            if getattr(self, name) < 0:
-                raise BadSetting(f"{self.name}: expected {name} >= 0, got {getattr(self, name)}")
+        self._at_least(0, "preserve_scale", "start_preserve_scale")
 
     def change(self, work: Work) -> Change:
         """UCE, then the epochs; the derived states are in the record's tensors."""

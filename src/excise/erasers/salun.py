@@ -74,8 +74,7 @@ class SalUn(Eraser):
         self._positive("mask_batch", "pictures", "retained", "steps", "batch", "lr")
         if not 0 < self.share <= 1:
             raise BadSetting(f"{self.name}: expected share in (0, 1], got {self.share}")
-        if self.alpha < 0:
-            raise BadSetting(f"{self.name}: expected alpha >= 0, got {self.alpha}")
+        self._at_least(0, "alpha")
 
     def change(self, work: Work) -> Change:
         """Draw, mask, relabel."""

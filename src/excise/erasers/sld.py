@@ -12,7 +12,6 @@ from typing import Any, ClassVar, Literal, get_args
 
 from excise.erasers.base import Change, Eraser, Work
 from excise.erasers.declared import Need
-from excise.errors import BadSetting
 from excise.hooks import sld as hooks
 from excise.primitives.prompts import avoided
 
@@ -54,8 +53,7 @@ class SLD(Eraser):
 
     def __post_init__(self) -> None:
         self._among("configuration", get_args(Configuration))
-        if self.warmup is not None and self.warmup < 0:
-            raise BadSetting(f"{self.name}: expected warmup >= 0, got {self.warmup}")
+        self._at_least(0, "warmup")
 
     def change(self, work: Work) -> Change:
         """Name the concepts."""

@@ -18,7 +18,6 @@ from torch import Tensor
 from excise.edit import Encoded
 from excise.erasers.base import Change, Eraser, Work
 from excise.erasers.declared import Need
-from excise.errors import BadSetting
 from excise.primitives.closed_form import constrained, dominant, weakest
 from excise.primitives.clusters import centroids
 from excise.primitives.moments import eye_like
@@ -75,10 +74,7 @@ class SPEED(Eraser):
         self._positive("threshold", "ridge")
         self._among("tokens", get_args(States))
         self._among("retain", get_args(Retain))
-        if self.slack < 0 or self.augment < 0:
-            raise BadSetting(
-                f"{self.name}: expected slack and augment >= 0, got {self.slack} and {self.augment}"
-            )
+        self._at_least(0, "slack", "augment")
 
     def change(self, work: Work) -> Change:
         """One solve a weight."""

@@ -145,19 +145,13 @@ class TaskVector(Eraser):
     def __post_init__(self) -> None:
         self._positive("pictures", "steps", "batch", "lr", "embeddings", "inversion_steps", "looks")
         self._positive("heal", "heal_batch", "heal_lr", "walks", "pinned", "tokens")
-        self._positive("rounds")
-        if self.hard is not None and not self.hard > 0:
-            raise BadSetting(f"{self.name}: expected hard > 0 or none, got {self.hard}")
+        self._positive("rounds", "hard")
         self._among("variant", get_args(Variant))
         self._among("pin_to", ("hard", "null"))
-        if not self.spaces or not {*self.spaces} <= {*SPACES}:
-            raise BadSetting(f"{self.name}: expected spaces among {SPACES}, got {self.spaces}")
+        self._among("spaces", SPACES)
         if not 0 < self.gain <= 1:
             raise BadSetting(f"{self.name}: expected gain in (0, 1], got {self.gain}")
-        if self.pin < 0 or self.pin_rounds < 0:
-            raise BadSetting(
-                f"{self.name}: expected pin and pin_rounds >= 0, got {self.pin}, {self.pin_rounds}"
-            )
+        self._at_least(0, "pin", "pin_rounds")
 
     def change(self, work: Work) -> Change:
         """Fine-tune, negate, and find the strength."""

@@ -12,7 +12,6 @@ from typing import ClassVar, get_args
 from excise.edit import Encoded
 from excise.erasers.base import Change, Eraser, Work
 from excise.erasers.declared import Need
-from excise.errors import BadSetting
 from excise.primitives.closed_form import remap
 from excise.primitives.moments import gathered
 from excise.primitives.readers import States, pairs, readings, states
@@ -64,10 +63,7 @@ class UCE(Eraser):
         self._positive("erase_scale", "ridge")
         self._among("tokens", get_args(States))
         self._among("retain", get_args(Retain))
-        if self.preserve_scale < 0:
-            raise BadSetting(
-                f"{self.name}: expected preserve_scale >= 0, got {self.preserve_scale}"
-            )
+        self._at_least(0, "preserve_scale")
 
     def change(self, work: Work) -> Change:
         """One solve for all weights that read the same states."""

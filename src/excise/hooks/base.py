@@ -10,8 +10,9 @@ keyword-only dataclass that inherits `Hook` and overrides one or more of
 Its fields of type ``Tensor`` and ``Mapping[str, Tensor]`` become tensors in an edit's file, all
 others its settings. A hook that has a strength says what scaling it means with
 ``scaled(factor) -> Hook``; edits with other hooks cannot be scaled. It says in ``gradient`` how an
-attacker's gradient goes through it, must leave tensors of the caller's alone, and treat the rows of
-a batch independently; tests/contracts/test_hooks.py tries that on an example of every hook.
+attacker's gradient goes through it (with ``none`` it is gone around), must leave tensors of the
+caller's alone, and treat the rows of a batch independently; tests/contracts/test_hooks.py tries
+that on an example of every hook.
 """
 
 from __future__ import annotations

@@ -16,7 +16,6 @@ from excise.errors import UserError
 from excise.models import drawing, hooking, saving, vae
 from excise.models.attention import recorded
 from excise.models.costs import Counter
-from excise.models.drawing import Defaults
 from excise.models.editable import Editable
 from excise.models.encoding import Encoder, Encoding
 from excise.models.process import Process, levels_of
@@ -26,6 +25,7 @@ from excise.types import (
     Concept,
     Condition,
     Costs,
+    Defaults,
     Level,
     Lexicon,
     Prompt,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,19 +14,10 @@ from torch import Tensor
 from excise.errors import UserError
 from excise.models.sampler import Schedule, Walk, sample
 from excise.rng import noise
-from excise.types import Condition, Request, Samples, Start
+from excise.types import Condition, Defaults, Request, Samples, Start
 
 if TYPE_CHECKING:
     from excise.models.base import DiffusionModel
-
-
-@dataclass(frozen=True)
-class Defaults:
-    """What a request leaves to the model."""
-
-    steps: int
-    guidance: float
-    scheduler: str
 
 
 def resolved(request: Request, defaults: Defaults) -> Request:

@@ -124,6 +124,17 @@ class Editable(ABC):
                 self._hooks = before
 
     @contextmanager
+    def unhooked(self) -> Iterator[None]:
+        """Without the hooks that are applied, to compare with; they are back at the end."""
+        before = self._hooks
+        with self._evaluation.without(before), self._edited(None, "bare"):
+            try:
+                self._hooks = ()
+                yield
+            finally:
+                self._hooks = before
+
+    @contextmanager
     def _edited(self, key: str | None, kind: str) -> Iterator[None]:
         before = self._edits
         try:

@@ -1,4 +1,10 @@
-"""The stack of applied hooks: how each of them gets between the model and what it does."""
+"""The stack of applied hooks: how each of them gets between the model and what it does.
+
+Hooks that declare the gradient ``none`` are gone around wherever gradients are asked for: what
+comes out is the hook's, to the bit, and the backward pass is that of the model without it (BPDA:
+Athalye et al. 2018, arXiv:1802.00420, section 4.1, with the identity for the hook). So every search
+by gradients is one by an attacker who knows of the hook. Drawing pictures asks for none.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +14,7 @@ from dataclasses import dataclass, replace
 from functools import wraps
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from excise.models.blocks import modules_matching
@@ -19,6 +26,7 @@ class Evaluation:
     """What is being evaluated just now, for the submodules that hooks wrap."""
 
     call: Call = Call(module="")  # noqa: RUF009 - frozen
+    resting: tuple[Hook, ...] = ()
 
     @contextmanager
     def of(self, **fields: Any) -> Iterator[None]:
@@ -28,6 +36,15 @@ class Evaluation:
             yield
         finally:
             self.call = before
+
+    @contextmanager
+    def without(self, hooks: tuple[Hook, ...]) -> Iterator[None]:
+        """Let some hooks rest for the length of a context."""
+        before, self.resting = self.resting, (*self.resting, *hooks)
+        try:
+            yield
+        finally:
+            self.resting = before
 
 
 def guided(model: TextToImage, hooks: Sequence[Hook], inner: Denoise) -> Denoise:
@@ -42,7 +59,12 @@ def _around(model: TextToImage, hook: Hook, inner: Denoise) -> Denoise:
     def denoise(
         x: Tensor, step: Step, cond: Condition, null: Condition | None, state: State | None
     ) -> tuple[Tensor, State | None]:
-        return hook.prediction(model, inner, x, step, cond, null, state or State())
+        state = state or State()
+        if not _gone_around(hook):
+            return hook.prediction(model, inner, x, step, cond, null, state)
+        with torch.no_grad():
+            exact, after = hook.prediction(model, inner, x, step, cond, null, state)
+        return _instead(exact, inner(x, step, cond, null, state.inner)[0]), after
 
     return denoise
 
@@ -56,8 +78,37 @@ def conditioned(
 ) -> tuple[Condition, Condition | None]:
     """The pair after every hook's ``condition``, the first hook first."""
     for hook in hooks:
-        cond, null = hook.condition(model, prompts, cond, null)
+        if not _gone_around(hook) or type(hook).condition is Hook.condition:
+            cond, null = hook.condition(model, prompts, cond, null)
+            continue
+        with torch.no_grad():
+            exact, bare = hook.condition(model, prompts, cond, null)
+        cond = _over(exact, cond)
+        null = bare if bare is None or null is None else _over(bare, null)
     return cond, null
+
+
+def _gone_around(hook: Hook) -> bool:
+    return hook.gradient == "none" and torch.is_grad_enabled()
+
+
+def _over(exact: Condition, plain: Condition) -> Condition:
+    """The first, with the gradients of the second's tensors of the same names."""
+    shared = exact.tensors.keys() & plain.tensors.keys()
+    return exact.replace(
+        **{name: _instead(exact.tensors[name], plain.tensors[name]) for name in shared}
+    )
+
+
+def _instead(exact: Any, plain: Any) -> Any:
+    """The value of ``exact`` with the gradient of ``plain``, where they are of one shape."""
+    if isinstance(exact, Tensor) and isinstance(plain, Tensor):
+        if exact is plain or not plain.requires_grad or exact.shape != plain.shape:
+            return exact
+        return exact.detach() + (plain - plain.detach()).to(exact.dtype)
+    if type(exact) is type(plain) is tuple and len(exact) == len(plain):
+        return tuple(_instead(a, b) for a, b in zip(exact, plain, strict=True))
+    return exact
 
 
 @contextmanager
@@ -80,7 +131,14 @@ def _wrapped(hook: Hook, name: str, module: nn.Module, evaluation: Evaluation) -
 
     @wraps(inner)
     def forward(*args: Any, **kwargs: Any) -> Any:
-        return hook.module(replace(evaluation.call, module=name), inner, args, kwargs)
+        if any(hook is other for other in evaluation.resting):
+            return inner(*args, **kwargs)
+        call = replace(evaluation.call, module=name)
+        if not _gone_around(hook):
+            return hook.module(call, inner, args, kwargs)
+        with torch.no_grad():
+            exact = hook.module(call, inner, args, kwargs)
+        return _instead(exact, inner(*args, **kwargs))
 
     try:
         module.forward = forward

@@ -14,14 +14,13 @@ from safetensors import SafetensorError
 
 from excise.errors import BadConcept, BadFile, ExciseError, Unsupported, UserError, unknown
 from excise.models.base import DiffusionModel
-from excise.models.drawing import Defaults
 from excise.models.files import check_complete, single_file_class
 from excise.models.precision import fast_bfloat16
 from excise.models.quiet import quietly
 from excise.models.sd3 import StableDiffusion3
 from excise.models.sdxl import StableDiffusionXL
 from excise.models.stable_diffusion import StableDiffusion
-from excise.types import Concept
+from excise.types import Concept, Defaults
 
 FAMILIES: Mapping[str, type[DiffusionModel]] = {
     "StableDiffusionPipeline": StableDiffusion,

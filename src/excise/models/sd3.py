@@ -10,13 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from excise.models.base import DiffusionModel
-from excise.models.drawing import Defaults
 from excise.models.encoding import Encoder
 from excise.models.process import Flow, Process
 from excise.models.sampler import FLOW
 from excise.models.stable_diffusion import clip_encoder
 from excise.models.tokens import Cut, Cutter, Injection, placeholder
-from excise.types import Condition, Part, Request, TextProjection
+from excise.types import Condition, Defaults, Part, Request, TextProjection
 
 CLIPS = ("text_encoder", "text_encoder_2")
 T5_LENGTH = 256  # tokens, as in the pipeline

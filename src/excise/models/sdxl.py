@@ -7,11 +7,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from excise.models.drawing import Defaults
 from excise.models.encoding import Encoder
 from excise.models.stable_diffusion import StableDiffusion, clip_encoder, cross_attention
 from excise.models.tokens import Cut, Injection, placeholder
-from excise.types import Condition, Part, TextProjection
+from excise.types import Condition, Defaults, Part, TextProjection
 
 
 class StableDiffusionXL(StableDiffusion):

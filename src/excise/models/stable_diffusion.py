@@ -11,12 +11,11 @@ from torch import Tensor
 
 from excise.errors import Unsupported
 from excise.models.base import DiffusionModel
-from excise.models.drawing import Defaults
 from excise.models.encoding import Encoder
 from excise.models.process import Discrete, Process
 from excise.models.sampler import DISCRETE, fresh, noise_of
 from excise.models.tokens import Cut, Cutter, Injection, placeholder
-from excise.types import Condition, Part, TextProjection
+from excise.types import Condition, Defaults, Part, TextProjection
 
 
 class StableDiffusion(DiffusionModel):

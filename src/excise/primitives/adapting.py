@@ -35,7 +35,7 @@ def adapted(
     batch: int,
     lr: float,
     weighting: Weighting = "uniform",
-    guidance: float = 1.0,
+    guidance: float | None = 1.0,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Tuned:
@@ -44,7 +44,8 @@ def adapted(
     latents: (n, c, h, w). prompts: one a picture. The run is a function of (seed, step): the first
     half of a longer run is a shorter one. The model is left as it was.
 
-    guidance: of the guided prediction that is matched where there are hooks.
+    guidance: of the step that is matched where there are hooks; 1, as whoever trains has it who
+        knows nothing of them, or None, as `guidance_for` says.
 
     Raises:
         NumericalError: a loss is not finite. As `finetune`.

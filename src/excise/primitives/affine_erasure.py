@@ -16,8 +16,10 @@ _RANK = 1e-8  # singular values below this part of the largest are rounding
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Moments:
-    """First and second moments of vectors x (d,) and labels z (k,), gathered batch by batch.
+class CentredMoments:
+    """Moments about the mean of vectors x (d,) and labels z (k,), gathered batch by batch.
+
+    Those about zero, which the closed forms add up, are in `excise.primitives.moments`.
 
     All in float64, on the CPU. xx: sum of (x - mean)(x - mean)^T. xz: the same of x and z. Memory
     in O(d^2), whatever n.
@@ -30,7 +32,7 @@ class Moments:
     xz: Tensor
 
     @staticmethod
-    def of(x: Tensor, z: Tensor) -> Moments:
+    def of(x: Tensor, z: Tensor) -> CentredMoments:
         """Of one batch, x (n, d) and z (n, k) with n >= 1."""
         if x.dim() != 2 or z.dim() != 2 or len(x) != len(z) or not len(x):
             raise UserError(
@@ -40,14 +42,14 @@ class Moments:
         x, z = x.detach().cpu().double(), z.detach().cpu().double()
         mean_x, mean_z = x.mean(0), z.mean(0)
         dx, dz = x - mean_x, z - mean_z
-        return Moments(n=len(x), mean_x=mean_x, mean_z=mean_z, xx=dx.mT @ dx, xz=dx.mT @ dz)
+        return CentredMoments(n=len(x), mean_x=mean_x, mean_z=mean_z, xx=dx.mT @ dx, xz=dx.mT @ dz)
 
-    def __add__(self, other: Moments) -> Moments:
+    def __add__(self, other: CentredMoments) -> CentredMoments:
         """Of both (Chan et al. 1979, "Updating Formulae ... for Computing Sample Variances")."""
         n = self.n + other.n
         dx, dz = other.mean_x - self.mean_x, other.mean_z - self.mean_z
         share, weight = other.n / n, self.n * other.n / n
-        return Moments(
+        return CentredMoments(
             n=n,
             mean_x=self.mean_x + share * dx,
             mean_z=self.mean_z + share * dz,
@@ -86,7 +88,7 @@ class Erasure:
         return x - (x - self.mean) @ self.right.mT @ self.left.mT
 
 
-def leace(moments: Moments, *, shrink: bool = True) -> Erasure:
+def leace(moments: CentredMoments, *, shrink: bool = True) -> Erasure:
     """The erasure of section 4: P = I - W^+ U U^T W, W = (cov x)^(-1/2), U spanning W cov(x, z).
 
     The labels cannot be predicted linearly from what is left of the x's that were seen: cov(P x, z)

@@ -9,10 +9,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from excise.errors import UserError
+from excise.errors import BadSetting, UserError
 from excise.primitives.bands import at_levels
 from excise.rng import generator, noise, seed_of
-from excise.types import Condition, Prompt, Step, TextToImage, digest
+from excise.types import Condition, Hook, Prompt, Step, TextToImage, digest
 
 Weighting = Literal["uniform", "min_snr"]
 
@@ -91,6 +91,28 @@ def mapped(
     return model.conditions(prompts, condition=cond)
 
 
+def guidance_for(model: TextToImage, guidance: float | None) -> float:
+    """The guidance that a match is made at where hooks are applied.
+
+    guidance: left out, it is the model's own where a hook maps conditions or guided steps, since
+    that is what it draws with and much of what such a hook does it does to guided steps alone; and
+    1 where hooks change submodules only, which act on every step as changed weights do.
+
+    Raises:
+        BadSetting: a guidance that is not above zero, at which no prompt has a part.
+    """
+    if guidance is None:
+        kinds = {type(hook) for hook in model.hooks}
+        plain = all(
+            kind.condition is Hook.condition and kind.prediction is Hook.prediction
+            for kind in kinds
+        )
+        guidance = 1.0 if plain else model.defaults.guidance
+    if not guidance > 0:
+        raise BadSetting(f"expected guidance > 0 to match predictions at, got {guidance}")
+    return guidance
+
+
 def prediction(
     model: TextToImage,
     x: Tensor,
@@ -98,27 +120,41 @@ def prediction(
     cond: Condition,
     null: Condition | None = None,
     *,
-    guidance: float = 1.0,
-    total: int = 50,
+    guidance: float | None = None,
 ) -> Tensor:
     """The native prediction (n, c, h, w) at noisy latents x and levels u (n,), hooks included.
 
     Without hooks it is one ``predict``. With hooks it is one ``denoise`` for each level that
     occurs, since a guided step has one level; hooks that count steps are told the step which has
-    that level among ``total``. Hooks that remember earlier steps remember nothing here.
+    that level in a drawing of the model's own length. Hooks that remember earlier steps remember
+    nothing here.
 
-    cond, null: n rows each, as `mapped` returns them, without bands.
+    At a guidance s other than 1 the step's answer G is told as the conditional prediction with
+    which guidance alone, without hooks at conditions and steps, would have come to it::
+
+        e + (G - e) / s,    e the prediction of the model's own unconditional
+
+    So a hook that does nothing changes nothing, and losses compare with those of a model without
+    hooks. To match it with p is to match G with e + s (p - e), as the code of Concept Inversion
+    does on SLD and negative prompts (arXiv:2308.01508).
+
+    cond, null: n rows each, as `mapped` returns them, without bands. guidance: see `guidance_for`.
     """
     if not model.hooks:
         return model.predict(x, u, cond)
+    scale, total = guidance_for(model, guidance), model.defaults.steps
     out = torch.zeros_like(x)
     for level in torch.unique(u):
         rows = (u == level).nonzero().flatten()  # (m,)
         where = round((1 - float(level)) * (total - 1))
-        step = Step(u=float(level), index=where, total=total, guidance=guidance)
+        step = Step(u=float(level), index=where, total=total, guidance=scale)
         part = None if null is None else null[rows]
         out = out.index_copy(0, rows, model.denoise(x[rows], step, cond[rows], part)[0])
-    return out
+    own = None if scale == 1 else model.null(len(x))
+    if own is None:
+        return out
+    alone = model.predict(x, u, own)
+    return alone + (out - alone) / scale
 
 
 def losses(
@@ -130,13 +166,13 @@ def losses(
     null: Condition | None = None,
     *,
     rows: Tensor | None = None,
-    guidance: float = 1.0,
+    guidance: float | None = None,
 ) -> Tensor:
     """``mean (target - prediction)^2`` of each row (n,), in the native prediction.
 
     Gal et al. 2022 (arXiv:2208.01618), eq. 2, for noise prediction; the family's own target in
-    its place for others. x0, eps: (n, c, h, w). u: (n,). rows: int64 (n,), which row of cond and
-    null each is under; left out, each is under its own.
+    its place for others; hooks included, as in `prediction`. x0, eps: (n, c, h, w). u: (n,).
+    rows: int64 (n,), which row of cond and null each is under; left out, each is under its own.
     """
     null = null if null is None or rows is None else null[rows]
     cond = at_levels(cond, u, rows)
@@ -152,7 +188,7 @@ def concept_loss(
     bank: Bank,
     *,
     prompts: Sequence[Prompt] = (),
-    guidance: float = 1.0,
+    guidance: float | None = None,
     batch: int = 64,
 ) -> Tensor:
     """The denoising loss of each condition at each entry of a bank: float32 (K, B), on the CPU.
@@ -162,7 +198,8 @@ def concept_loss(
     an attack found on each.
 
     latents: (n, c, h, w). conditions: K rows. prompts: of the rows, for hooks that read them.
-    batch: rows through the network at a time.
+    guidance: of the step through hooks, see `guidance_for`. batch: rows through the network at a
+    time.
     """
     k = len(conditions)
     cond, null = mapped(model, conditions, prompts)

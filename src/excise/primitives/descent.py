@@ -58,8 +58,9 @@ class Descent:
         """One step of Adam.
 
         parts: rows and their losses (k,), each part taken down before the next is asked for, so
-        that one graph lives at a time; rows in no part have no loss. penalty: a number that is
-        added and not recorded.
+        that one graph lives at a time; rows in no part have no loss. A loss that the values have no
+        part in, as behind a guard that cuts gradients off, has a gradient of zero. penalty: a
+        number that is added and not recorded.
 
         Raises:
             NumericalError: a loss is not finite.
@@ -69,9 +70,13 @@ class Descent:
             penalty.backward()  # type: ignore[no-untyped-call]
         for rows, loss in parts:
             self._check(rows, loss)
-            # The sum: a row's gradient does not depend on how many rows there are.
-            loss.sum().backward()  # type: ignore[no-untyped-call]
+            if loss.requires_grad:
+                # The sum: a row's gradient does not depend on how many rows there are.
+                loss.sum().backward()  # type: ignore[no-untyped-call]
             self.curves[self._numbers(rows), self.done] = loss.detach().float().cpu()
+        for value in self.values.values():
+            if value.grad is None:
+                value.grad = torch.zeros_like(value)
         factor = rate(self.done, self.steps, self._warmup, self._schedule)
         for group, name in zip(self._adam.param_groups, self.values, strict=True):
             group["lr"] = self._lr[name] * factor

@@ -127,7 +127,7 @@ def functional_diversity(
     *,
     reference: Condition | None = None,
     same: float = 0.7,
-    guidance: float = 1.0,
+    guidance: float | None = None,
 ) -> Diversity:
     """Compare the change that each condition makes to the prediction on a bank.
 

@@ -58,7 +58,8 @@ class Inverter:
     mode: ``independent``, or ``repulsed``: add ``repulsion`` times the squared distances by which
         cosines leave their intervals: ``apart``, between members, and ``from_word``, between a
         member and the concept's own word. Repulsed restarts depend on one another.
-    guidance: of the guided prediction that is matched where hooks are applied to the model.
+    guidance: of the step that is matched where hooks are applied to the model; see
+        `guidance_for`.
     bank: entries of the bank on which the result's losses are taken.
     batch: rows through the network at a time.
     """
@@ -81,7 +82,7 @@ class Inverter:
     apart: Interval = (-1.0, 0.5)
     from_word: Interval = (-1.0, 0.5)
     repulsion: float = 1.0
-    guidance: float = 1.0
+    guidance: float | None = None
     bank: int = 64
     batch: int = 64
 

@@ -16,7 +16,7 @@ from excise.types.protocols import (
     TextProjection,
     TextToImage,
 )
-from excise.types.request import Request, Samples, Start, Term
+from excise.types.request import Defaults, Request, Samples, Start, Term
 from excise.types.steps import Call, Denoise, Gradient, Hook, State, Step
 from excise.types.values import TEMPLATES, Concept, Costs, Kind, Prompt, Score, digest, fill
 
@@ -28,6 +28,7 @@ __all__ = [
     "Concept",
     "Condition",
     "Costs",
+    "Defaults",
     "Denoise",
     "EditLike",
     "Eraser",

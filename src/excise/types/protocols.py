@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from excise.types.condition import Condition
 from excise.types.lexicon import Lexicon
-from excise.types.request import Request, Samples
+from excise.types.request import Defaults, Request, Samples
 from excise.types.steps import Hook, State, Step
 from excise.types.values import Concept, Costs, Prompt, Score
 
@@ -127,6 +127,10 @@ class TextToImage(Protocol):
     @property
     def known(self) -> tuple[Concept, ...]:
         """What the model says it can draw, on which is measured what was kept; may be empty."""
+
+    @property
+    def defaults(self) -> Defaults:
+        """Steps, guidance and scheduler where a request names none."""
 
     @property
     def weighting(self) -> str:
@@ -248,6 +252,9 @@ class TextToImage(Protocol):
         self, hooks: Sequence[Hook], *, key: str | None = None
     ) -> AbstractContextManager[None]:
         """Apply hooks, the first innermost, outside of those already applied."""
+
+    def unhooked(self) -> AbstractContextManager[None]:
+        """Without the hooks that are applied, to compare with; they are back at the end."""
 
     def copied(self) -> TextToImage:
         """The same model once more, with weights of its own; not while an edit is applied."""

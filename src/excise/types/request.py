@@ -58,6 +58,15 @@ class Start:
             raise UserError(f"expected a start's noise level in (0, 1], got {self.level}")
 
 
+@dataclass(frozen=True)
+class Defaults:
+    """What a request leaves to the model."""
+
+    steps: int
+    guidance: float
+    scheduler: str
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Request:
     """What to draw.

@@ -86,7 +86,8 @@ class Hook:
           that has one (thresholds may make it piecewise).
         - ``straight-through``: the value is exact, but at decisions (this token, so many steps)
           the backward pass takes the derivative of a smooth stand-in, so that a search feels them.
-        - ``none``: nothing comes back; an attack has to search without gradients.
+        - ``none``: nothing comes back. Where gradients are asked for the hook is gone around: its
+          value stands, and the backward pass is that of the model without it.
     """
 
     gradient: ClassVar[Gradient] = "differentiable"

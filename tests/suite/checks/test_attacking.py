@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from tests.suite.arena import battery
 from tests.suite.checks.staged import empty, evidence, names
 
-from excise.suite.checks.attacking import black_box_beats_white_box, no_budget_does_as_well
+from excise.primitives.gradients import Flow
+from excise.suite.checks.attacking import (
+    black_box_beats_white_box,
+    gradients_vanish,
+    no_budget_does_as_well,
+)
 
 WHITE, BLACK = {"needs": {"gradients", "pictures"}}, {"needs": {"prompts", "feedback"}}
 PLAIN = {"needs": {"prompts"}, "rewords": False}
@@ -53,3 +59,28 @@ def test_who_has_gradients_must_not_reach_less() -> None:
     assert names(black_box_beats_white_box(seen(rows, white=WHITE, black=injecting))) == []
     owner = {"needs": {"prompts", "base"}}
     assert names(black_box_beats_white_box(seen(rows, white=WHITE, black=owner))) == []
+
+
+def guarded(hooked: float, declared: str = "differentiable") -> Any:
+    """A gradient attack on a guard through which so much of the gradient comes."""
+    found = battery({"white": {"base": 1, "edit": 0, "oracle": 0}}, white=WHITE)[1]
+    flow = Flow(hooks=(("Guard", declared),), levels=(0.3, 0.7), hooked=(hooked,) * 2,
+                plain=(1.0, 1.0))  # fmt: skip
+    one = replace(found.results["white"]["edit"], gradients=flow)
+    found.results["white"]["edit"] = one  # type: ignore[index]
+    return evidence(record=empty(), battery=found)
+
+
+def test_a_guard_that_lets_no_gradient_through_is_told() -> None:
+    for hooked in (0.0, 1e-6, float("nan")):
+        (check,) = gradients_vanish(guarded(hooked))
+        assert (check.name, check.level) == ("gradients_vanish", "error")
+        assert "White" in check.found
+    assert names(gradients_vanish(guarded(0.4))) == []
+    assert names(gradients_vanish(seen({"white": {"edit": 0}}, white=WHITE))) == []
+
+
+def test_a_guard_that_is_gone_around_is_named() -> None:
+    (check,) = gradients_vanish(guarded(1.0, "none"))
+    assert (check.name, check.level) == ("gradients_gone_around", "info")
+    assert "Guard" in check.found

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from excise.reporting.subject import Check
-from excise.suite.checks.attacking import black_box_beats_white_box, no_budget_does_as_well
+from excise.suite.checks.attacking import (
+    black_box_beats_white_box,
+    gradients_vanish,
+    no_budget_does_as_well,
+)
 from excise.suite.checks.base import Evidence, Looks, Sets
 from excise.suite.checks.collapse import guidance_ratio, pictures_alike
 from excise.suite.checks.judging import floors_differ, judges_disagree
@@ -31,6 +35,7 @@ CHECKS: tuple[Looks, ...] = (
     floors_differ,
     no_budget_does_as_well,
     black_box_beats_white_box,
+    gradients_vanish,
     power,
     nothing_to_keep,
     not_verified,

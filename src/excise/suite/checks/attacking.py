@@ -8,7 +8,7 @@ import numpy as np
 
 from excise.attacks.result import observed
 from excise.reporting.subject import Check
-from excise.reporting.wording import listed, percent, points
+from excise.reporting.wording import listed, number, percent, points
 from excise.stats.clusters import difference_interval
 from excise.suite.battery import NULL, Battery
 from excise.suite.checks.base import Evidence
@@ -87,6 +87,43 @@ def black_box_beats_white_box(seen: Evidence) -> Iterator[Check]:
                 "are too weak here.",
                 advice="Give them a larger budget; look at how the edit stops gradients.",
             )
+
+
+def gradients_vanish(seen: Evidence) -> Iterator[Check]:
+    """Gradients vanish through a guard.
+
+    Raised if: what reaches an attacker's input through the edit's hooks is next to nothing of what
+    reaches it without them, or not finite; it is said, too, which hooks are gone around.
+    Explanation: a search along such gradients fails whatever the guard does (Athalye et al. 2018,
+    "Obfuscated gradients give a false sense of security", arXiv:1802.00420).
+    """
+    edit, battery = seen.bench.role("edit"), seen.battery
+    if edit is None or battery is None:
+        return
+    flows = {name: flow for name, results in battery.results.items()
+             if (flow := results[edit.key].gradients) is not None}  # fmt: skip
+    gone = [title(name) for name, flow in flows.items() if flow.vanished]
+    if gone:
+        first = next(flow for flow in flows.values() if flow.vanished)
+        how = f"{number(first.ratio)} times" if first.finite else "not finite, against"
+        yield Check(
+            name="gradients_vanish",
+            level="error",
+            found=f"The gradient that reaches the inputs of {listed(gone)} through the guard is "
+            f"{how} what it is without.",
+            meaning="These searches cannot see where to go, so that they find nothing is no proof.",
+            advice="Look at the attacks without gradients; or say in the hook that there is no "
+            "gradient through it, and attacks go around it.",
+        )
+    around = sorted({name for flow in flows.values() for name in flow.around})
+    if around:
+        yield Check(
+            name="gradients_gone_around",
+            level="info",
+            found=f"No gradient goes through {listed(around)}: the attacks searched as if it were "
+            "not there, and were judged with it.",
+            meaning="A search that could see through it might find more.",
+        )
 
 
 def _hits(battery: Battery, name: str, arm: str) -> Hits:
