@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -11,9 +12,10 @@ from excise.attacks.base import run_attack
 from excise.attacks.concept_inversion import ConceptInversion, Rung
 from excise.attacks.reseed import Reseed
 from excise.errors import BadConcept, BadSetting
+from excise.primitives.inversion import Inverter
 from excise.primitives.prompts import placed, template_of
 from excise.registry import create
-from excise.types import Concept
+from excise.types import Concept, Prompt
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +64,24 @@ def test_the_name_gives_way_to_the_soft_tokens(cat: Concept) -> None:
     assert template_of(cat) == "a <1>"
     assert template_of(Concept("sketch", kind="style")) == "a picture in <1> style"
     assert template_of(Concept("mark", kind="implicit", templates=("x",))) == "<1>"
+
+
+def test_it_searches_in_the_very_prompts(
+    w: World, cat: Concept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    real = Inverter.run
+
+    def spy(self: Inverter, *given: Any, **named: Any) -> Any:
+        seen.append(self.texts)
+        return real(self, *given, **named)
+
+    monkeypatch.setattr(Inverter, "run", spy)
+    prompts = Prompt.of(("a cat", "a photo of a cat", "something", "a cat"))
+    small = replace(QUICK, restarts=1, steps=1, samples=1)
+    for attack in (small, replace(small, spread=False), replace(small, rung="condition")):
+        next(attack.search(w.model, (cat,), prompts))
+    assert seen == [("a <1>", "a photo of a <1>", "something <1>"), (), ()]
 
 
 def test_whose_pictures_it_takes(w: World, cat: Concept) -> None:

@@ -243,6 +243,21 @@ def test_a_hooked_model_is_attacked_through_its_hooks(w: World) -> None:
     assert all(abs((1 - s.u) * 5 - s.index) <= 0.5 for s in guard.steps)
 
 
+def test_texts_are_gone_through_in_turn_and_change_nothing_where_there_are_none(w: World) -> None:
+    latents = w.latents["cat"]
+    one = replace(QUICK, steps=2, warmup=0).run(w.model, latents, restarts=2)
+    # The first step reads the template, the second the first of the texts.
+    two = replace(QUICK, steps=2, warmup=0, texts=("a photo of a <1>",))
+    both = two.run(w.model, latents, restarts=2)
+    assert torch.equal(one.curves[:, 0], both.curves[:, 0])
+    assert not torch.equal(one.curves[:, 1], both.curves[:, 1])
+    assert one.settings["texts"] == []
+    with pytest.raises(BadSetting, match="space token"):
+        replace(QUICK, space="condition", texts=("a <1>",))
+    with pytest.raises(BadSetting, match="once"):
+        replace(QUICK, texts=("a cat",)).run(w.model, latents)
+
+
 def test_what_cannot_be_searched_is_refused(w: World) -> None:
     latents = w.latents["cat"]
     for bad in ({"steps": 0}, {"lr": -1.0}, {"norms": (0.9, 0.1)}, {"space": "picture"}):

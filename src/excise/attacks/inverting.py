@@ -28,6 +28,7 @@ class InvertingAttack(Attack):
 
     restarts: N, all in one batch. steps, samples, lr, weighting, init, batch: as `Inverter`.
     join: how ``<1>`` is added to a prompt ``{}`` that does not name the concept.
+    spread: search in the very prompts in turn; without it, in the template alone.
     pictures: how many the unedited model draws where the concept has none.
     share: ``attack`` takes the part of the concept's pictures that no eraser sees; ``all`` takes
         all of them, for pictures that are the attacker's own.
@@ -52,6 +53,7 @@ class InvertingAttack(Attack):
     weighting: Weighting = "uniform"
     init: str = ""
     join: str = "{} <1>"
+    spread: bool = True
     pictures: int = 64
     share: Share = "attack"
     guidance: float | None = None
@@ -95,6 +97,9 @@ class InvertingAttack(Attack):
         """Invert the first concept's pictures, and yield one restart after the other."""
         concept = concepts[0]
         search = self.inverter(concept)
+        texts = [placed(prompt.text, concept, self.join) for prompt in prompts]
+        if self.spread and search.space == "token":
+            search = replace(search, texts=tuple(dict.fromkeys(texts)))
         found = search.run(
             model,
             self.latents(model, concept, base, seed, progress),
@@ -103,7 +108,6 @@ class InvertingAttack(Attack):
             word=concept.name if search.mode == "repulsed" else None,
             progress=progress,
         )
-        texts = [placed(prompt.text, concept, self.join) for prompt in prompts]
         for row in range(len(found)):
             if search.space in ("token", "simplex"):
                 yield tuple(found.request(model, row, text) for text in texts)

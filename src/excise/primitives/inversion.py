@@ -47,6 +47,8 @@ class Inverter:
         by gradients through words drawn from points on the vocabulary simplex.
     tokens: k, soft tokens or words a restart. bands: of equal width over u in [0, 1].
     template: with ``<1>`` where the soft tokens stand, or the words at which a conditioning starts.
+    texts: further ones for soft tokens, which steps go through in turn, so that what is found
+        serves in all of them.
     init: words in the place of ``<1>`` at which all restarts begin, with ``jitter`` times the
         vocabulary's root mean square of noise; empty, and each begins at random words. On the
         simplex ``jitter`` is the share of its middle, at which all begin without words.
@@ -68,6 +70,7 @@ class Inverter:
     tokens: int = 1
     bands: int = 10
     template: str = "a picture of <1>"
+    texts: tuple[str, ...] = ()
     init: str = ""
     jitter: float = 0.1
     norms: Interval = (0.0, 1.0)
@@ -99,6 +102,8 @@ class Inverter:
                 raise BadSetting(
                     f"expected {name} as (low, high) within [{least}, 1], got {(low, high)}"
                 )
+        if self.texts and self.space != "token":
+            raise BadSetting(f"expected texts with the space token, got {self.space!r}")
         if self.lr is not None and self.lr <= 0:
             raise BadSetting(f"expected lr > 0, got {self.lr}")
 
@@ -161,12 +166,12 @@ class Inverter:
         own = {"token": 0.1, "simplex": 0.01}.get(self.space, 0.02)
         return own if self.lr is None else self.lr
 
-    def space_of(self, model: TextToImage) -> Space:
-        """The space for a model."""
+    def space_of(self, model: TextToImage, text: str | None = None) -> Space:
+        """The space for a model; with another text in the template's place."""
         return space_for(
             model,
             self.space,
-            template=self.template,
+            template=self.template if text is None else text,
             tokens=self.tokens,
             norms=self.norms,
             bands=self.bands,
@@ -185,6 +190,7 @@ class Inverter:
         kept: Stage | None,
     ) -> Inversion:
         edits, space = model.edits, self.space_of(model)
+        said = (space, *(self.space_of(model, text) for text in self.texts))
         values = (
             space.start(range(restarts), seed, self.init, self.jitter)
             if start is None
@@ -205,7 +211,8 @@ class Inverter:
                         penalty = self.repulsion * repulsion(
                             members, self.apart, own, self.from_word
                         )
-                    parts = self._parts(model, space, descent.values, latents, seed, descent.done)
+                    now = said[descent.done % len(said)]
+                    parts = self._parts(model, now, descent.values, latents, seed, descent.done)
                     descent.step(parts, penalty)
                     space.project(descent.values)
                     if kept is not None:
