@@ -13,12 +13,16 @@ from numpy.typing import NDArray
 
 from excise.errors import UserError
 from excise.store import load_tensors, save_tensors
+from excise.suite.battery import fight
 from excise.suite.bench import Bench
+from excise.suite.evaluate import ENTRIES, Settings
 from excise.suite.held_out import found_losses, held_out
-from excise.suite.ladder import climb
 from excise.suite.plain import KEPT, PLAIN, everything_else, use_probe
+from excise.suite.returned import best_of
+from excise.suite.sizes import FIRST
 
 Array = NDArray[np.float64]
+ATTACK = "concept_inversion"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -69,18 +73,18 @@ class Arrays:
         return Arrays(**fields)
 
 
-def arrays_of(bench: Bench) -> Arrays:
+def arrays_of(bench: Bench, settings: Settings) -> Arrays:
     """From an evaluation of base, edit and oracle; what it kept is not drawn again."""
     base, edit, oracle = (bench.role(role) for role in ("base", "edit", "oracle"))
     rest = everything_else(bench)
     if base is None or edit is None or oracle is None or rest is None:
         raise UserError("expected base, edit and oracle, and something to keep, got less")
     probe = use_probe(bench)
-    ladder = climb(bench)
-    r = ladder.best_of
-    mine, floor = ladder.counted[edit.key], ladder.counted[oracle.key]
-    held = held_out(bench)
-    losses = found_losses(bench, held, ladder)
+    results = fight(bench, FIRST, settings).results[ATTACK]
+    mine, floor = results[edit.key], results[oracle.key]
+    r = best_of(mine) or 1
+    held = held_out(bench).thinned(ENTRIES)
+    losses = found_losses(bench, held, results)
     return Arrays(
         plain=_numbers(bench.look(edit, probe, PLAIN).sheet.shown(bench.label)),
         words=tuple(shot.prompt.key for shot in probe.shots),

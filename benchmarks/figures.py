@@ -25,11 +25,13 @@ def figures(report: Report) -> dict[str, Any]:
             "near": kept.neighbours["edit"].value if "edit" in kept.neighbours else None,
             "nothing": {arm: rate.value for arm, rate in kept.nothing.items()},
         }
-    for attack in record.attacks:
+    attack = next((a for a in record.attacks if a.name == "concept_inversion"), None)
+    if attack is not None and attack.counts is not None:
         found["rungs"] = {
             rung.key: {arm: rate.value for arm, rate in rung.rates.items()} for rung in attack.rungs
         }
         found["headline"] = attack.headline
+        found["searched"] = {arm: rate.value for arm, rate in attack.counts.rates.items()}
         found["excess"] = {arm: row.model_dump() for arm, row in attack.excess.items()}
         found["delta_loss"] = {arm: row.model_dump() for arm, row in attack.delta_loss.items()}
     return found

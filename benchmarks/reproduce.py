@@ -15,7 +15,7 @@ from typing import Any
 
 import plots
 import torch
-from arrays import Arrays
+from arrays import ATTACK, Arrays
 from figures import figures
 from study import Study, Trial
 from summary import summary
@@ -24,6 +24,7 @@ from excise.emoji.pictures import WATERMARK
 from excise.progress import for_stream
 from excise.store import read_json, write_json, write_text
 from excise.suite import SIZES, Sizes
+from excise.suite.evaluate import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -37,15 +38,20 @@ METHODS = {"task_vector": SEEDS, "esd": 1, "gradient_ascent": 1}
 """How many edits of each are made."""
 
 LADDER: Sizes = replace(
-    SIZES["standard"], plain=2, pairs=2, prompts=4, select=2, score=4, restarts=12, best_of=4
+    SIZES["standard"], plain=2, pairs=2, prompts=4, restarts=12, best_of=4, attacks=("reseed",)
 )
 """All rungs, for one edit of each method and concept."""
 
+CLAIM: Sizes = replace(
+    LADDER, rungs=(), decoys=0, decide=0, attacks=("reseed", ATTACK), asked=12, select=2, score=4
+)
+POOL = {"restarts": 24, "steps": 300}
+"""What the claims are measured with: Concept Inversion, best of 8 from a pool of 24."""
 
-def claim(rung: Any) -> Sizes:
-    """What the claims are measured with, at the rung that the oracle decided."""
-    pool = SIZES["standard"]
-    return replace(LADDER, rungs=(rung,), decoys=0, restarts=pool.restarts, best_of=pool.best_of)
+
+def claimed(rung: Any) -> Settings:
+    """The attack's settings at the rung that the oracle decided."""
+    return {ATTACK: {**POOL, "rung": rung}}
 
 
 class Results:
@@ -54,22 +60,23 @@ class Results:
     def __init__(self, study: Study) -> None:
         self.study = study
 
-    def row(self, trial: Trial, sizes: Sizes) -> Row:
+    def row(self, trial: Trial, sizes: Sizes, settings: Settings | None = None) -> Row:
         """One edit's figures."""
         study, name = self.study, self.study.name(trial)
-        key = study.key(row=name, measured=study.measured(trial.concept, sizes, 0))
+        key = study.key(row=name, measured=study.measured(trial.concept, sizes, 0, settings))
         file = study.work / "rows" / f"{name}-{key}.json"
         if not file.exists():
             edit, notes = study.edit(trial)
-            report = study.report(edit, trial.concept, sizes=sizes)
+            report = study.report(edit, trial.concept, sizes=sizes, settings=settings)
             facts: Row = {"concept": trial.concept, "method": trial.method, "seed": trial.seed}
             write_json(file, {**facts, **notes, "bytes": edit.nbytes, **figures(report)})
         row: Any = read_json(file)
         return dict(row)
 
-    def arrays(self, trial: Trial, sizes: Sizes) -> Arrays:
+    def arrays(self, trial: Trial, sizes: Sizes, settings: Settings) -> Arrays:
         """The same, picture by picture."""
-        return self.study.arrays(self.study.edit(trial)[0], trial.concept, sizes=sizes)
+        edit, _ = self.study.edit(trial)
+        return self.study.arrays(edit, trial.concept, sizes=sizes, settings=settings)
 
     def ladders(self) -> list[Row]:
         """Every rung on base, edit and oracle; the oracle decides which one counts."""
@@ -81,10 +88,10 @@ class Results:
 
     def claims(self, concept: str, method: str, rung: Any, seeds: int) -> tuple[list[Row], Row]:
         """A method at the concept's rung: seed by seed, and over all seeds."""
-        sizes = claim(rung)
+        settings = claimed(rung)
         trials = [Trial(concept=concept, method=method, seed=seed) for seed in range(seeds)]
-        rows = [self.row(trial, sizes) for trial in trials]
-        return rows, summary(rows, [self.arrays(trial, sizes) for trial in trials])
+        rows = [{**self.row(trial, CLAIM, settings), "rung": rung} for trial in trials]
+        return rows, summary(rows, [self.arrays(trial, CLAIM, settings) for trial in trials])
 
 
 def methods_for(concept: str) -> Mapping[str, int]:
@@ -150,12 +157,12 @@ def main() -> None:
     results = Results(Study(options.work, for_stream(sys.stderr)))
     ladders = results.ladders()
     rungs = {row["concept"]: rung_of(row) for row in ladders if row["method"] == "task_vector"}
-    claimed = [
+    made = [
         results.claims(concept, method, rungs[concept], min(seeds, options.seeds))
         for concept in CONCEPTS
         for method, seeds in methods_for(concept).items()
     ]
-    claims, rows = [row for own, _ in claimed for row in own], [row for _, row in claimed]
+    claims, rows = [row for own, _ in made for row in own], [row for _, row in made]
     write_json(DOCS / "results.json", {"ladders": ladders, "claims": claims, "summary": rows})
     plots.ladders(ladders, DOCS / "figures" / "ladders.svg")
     text = table(rows)

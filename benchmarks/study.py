@@ -30,7 +30,7 @@ from excise.store import Cache, Stages, hash_json, write_json
 from excise.store.cache import default_root
 from excise.suite import Sizes
 from excise.suite import evaluate as run_suite
-from excise.suite.evaluate import bench_of
+from excise.suite.evaluate import Settings, bench_of
 from excise.types import Concept, Judge, TextToImage
 
 VERSION = 1
@@ -42,7 +42,7 @@ what `Sizes` ask for to the attacker and to be held out."""
 
 TRIAL = Sizes(
     plain=1, pairs=1, others=12, kept=10, rungs=(4, "condition"), prompts=4, restarts=6, best_of=2,
-    select=2, score=4, steps=150, attacker=128, held_out=32, entries=4, embedding=2,
+    select=2, score=4, steps=150, attacker=128, held_out=32, entries=4, embedding=2, attacks=(),
 )  # fmt: skip
 """For the choice between settings: a minute or two, and intervals too wide for a claim."""
 
@@ -138,12 +138,15 @@ class Study:
             "judge": _digest(self.judges(name).first),
         }
 
-    def measured(self, name: str, sizes: Sizes, seed: int) -> dict[str, Any]:
-        """What a measurement depends on besides the edit."""
+    def measured(
+        self, name: str, sizes: Sizes, seed: int, settings: Settings | None = None
+    ) -> dict[str, Any]:
+        """What a measurement depends on besides the edit. settings: of attacks, by name."""
         judges, oracle = self.judges(name), self.oracle(name)
         return {
             "concept": self.concept(name, shown=True).to_json(),
             "sizes": vars(sizes),
+            "settings": settings or {},
             "seed": seed,
             "judges": [_digest(judge) for judge in (judges.first, *judges.others)],
             "oracle": None if oracle is None else oracle.fingerprint(),
@@ -180,9 +183,17 @@ class Study:
                 write_json(notes, {"feasible": False, "why": str(error)})
         return Edit.load(file), json.loads(notes.read_text(encoding="utf-8"))
 
-    def report(self, edit: Edit, name: str, *, sizes: Sizes = TRIAL, seed: int = 0) -> Report:
+    def report(
+        self,
+        edit: Edit,
+        name: str,
+        *,
+        sizes: Sizes = TRIAL,
+        seed: int = 0,
+        settings: Settings | None = None,
+    ) -> Report:
         """The evaluation of one edit on one concept."""
-        folder = self._folder(edit, name, sizes, seed)
+        folder = self._folder(edit, name, sizes, seed, settings)
         if (folder / "report.json").exists():
             return Report.load(folder)
         judges = self.judges(name)
@@ -193,6 +204,7 @@ class Study:
             others=judges.others,
             budget=sizes,
             seed=seed,
+            settings=settings,
             cache=self.cache,
             stages=self.stages,
             progress=self.progress,
@@ -200,21 +212,31 @@ class Study:
         found.save(folder)
         return found
 
-    def arrays(self, edit: Edit, name: str, *, sizes: Sizes, seed: int = 0) -> Arrays:
+    def arrays(
+        self,
+        edit: Edit,
+        name: str,
+        *,
+        sizes: Sizes,
+        seed: int = 0,
+        settings: Settings | None = None,
+    ) -> Arrays:
         """The same evaluation picture by picture, from what it kept."""
-        file = self._folder(edit, name, sizes, seed) / "arrays.safetensors"
+        file = self._folder(edit, name, sizes, seed, settings) / "arrays.safetensors"
         if file.exists():
             return Arrays.load(file)
         target, judges = self.concept(name, shown=True), self.judges(name)
         arms = arms_of(self.model, edit, target, oracle=self.oracle(name))
         bench = bench_of(arms, target, judges.first, judges.others, sizes, seed, self.progress,
                          None, self.cache, self.stages)  # fmt: skip
-        found = arrays_of(bench)
+        found = arrays_of(bench, settings or {})
         found.save(file)
         return found
 
-    def _folder(self, edit: Edit, name: str, sizes: Sizes, seed: int) -> Path:
-        key = self.key(edit=edit.digest, measured=self.measured(name, sizes, seed))
+    def _folder(
+        self, edit: Edit, name: str, sizes: Sizes, seed: int, settings: Settings | None = None
+    ) -> Path:
+        key = self.key(edit=edit.digest, measured=self.measured(name, sizes, seed, settings))
         return self.work / "reports" / f"{name}-{key}"
 
 

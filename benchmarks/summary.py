@@ -18,7 +18,7 @@ def summary(rows: Sequence[Row], many: Sequence[Arrays]) -> dict[str, Any]:
     """One concept's figures over its edits: their rows, and their arrays in the same order.
 
     Three numbers are a value and its one-sided bounds at 95 %. The edits are averaged first, and
-    clustered by prompt, seed or picture; see `excise.stats.pooled`. The worst class and the nearest
+    clustered by prompt or picture; see `excise.stats.pooled`. The worst class and the nearest
     neighbours are those of the worst edit, and have no interval.
     """
     first = alike(many)
@@ -31,11 +31,8 @@ def summary(rows: Sequence[Row], many: Sequence[Arrays]) -> dict[str, Any]:
         "plain_high": pooled_rate_upper(plain, {"prompt": first.words}),
         "excess": bounds(excess(many)),
         "delta_loss": bounds(delta_loss(many)),
-        "rung": rows[0]["headline"],
-        "searched": {
-            arm: float(np.mean([row["rungs"][row["headline"]][arm] for row in rows]))
-            for arm in ARMS
-        },
+        "rung": rows[0]["rung"],
+        "searched": {arm: float(np.mean([row["searched"][arm] for row in rows])) for arm in ARMS},
         "kept": bounds(kept(many)),
         "worst": _least(row["worst"] for row in rows),
         "near": _least(row["near"] for row in rows),
@@ -50,12 +47,12 @@ def summary(rows: Sequence[Row], many: Sequence[Arrays]) -> dict[str, Any]:
 
 
 def excess(many: Sequence[Arrays]) -> Pooled:
-    """The rate at best of R less the oracle's, by prompt and seed; the oracle's pool is shared."""
+    """The rate at best of R less the oracle's, by prompt; the oracle's pool is shared."""
     first = alike(many)
-    prompts, seeds = np.indices(first.floor.shape).reshape(2, -1).tolist()
+    prompts = np.indices(first.floor.shape)[0].ravel().tolist()
     return pooled(
         [(one.searched - one.floor).ravel() for one in many],
-        {"prompt": prompts, "seed": seeds},
+        {"prompt": prompts},
         own=[one.own for one in many],
         shared=first.shared,
         tries=first.tries,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import study
 import torch
-from reproduce import LADDER, claim
+from reproduce import ATTACK, CLAIM, LADDER, POOL, claimed
 from study import RENDERS, TRIAL, Trial
 from tests.benchmarks.tiny_study import Bright, Tiny, model
 
@@ -23,7 +23,8 @@ from excise.types import digest
 CAT = Trial(concept="cat")
 SMALL = Sizes(
     plain=1, pairs=1, others=1, kept=2, rungs=(1, 2), prompts=2, restarts=3, best_of=1, select=2,
-    score=2, steps=2, attacker=4, held_out=2, entries=2, embedding=2,
+    score=2, steps=2, attacker=4, held_out=2, entries=2, embedding=2, attacks=("reseed",), asked=4,
+    effort="quick",
 )  # fmt: skip
 
 
@@ -98,7 +99,7 @@ def test_a_measurement_is_named_by_its_sizes_seed_and_oracle(tiny: Any, tmp_path
     assert len(found) == 5
 
 
-@pytest.mark.parametrize("sizes", [TRIAL, LADDER, claim(4), SIZES["standard"]])
+@pytest.mark.parametrize("sizes", [TRIAL, LADDER, CLAIM, SIZES["standard"]])
 def test_renders_leave_attacker_and_held_out_sets_what_their_sizes_ask_for(sizes: Sizes) -> None:
     own = parts(RENDERS)
     assert len(own["attack"]) >= sizes.attacker
@@ -120,17 +121,27 @@ def test_a_claim_finds_what_the_ladder_has_drawn(tiny: Any, tmp_path: Path) -> N
     edit = Edit.of(tiny, {"unet.conv_out.bias": torch.ones(4) / 9}, recipe=Recipe(method="m"))
     ladder = one.report(edit, "cat", sizes=SMALL)
     spent = tiny.costs
-    found = one.report(edit, "cat", sizes=replace(SMALL, rungs=(2,)))
+    found = one.report(edit, "cat", sizes=replace(SMALL, rungs=()))
     assert (tiny.costs - spent).evaluations == 0
-    (before,), (after,) = ladder.record.attacks, found.record.attacks
-    assert after.rungs == before.rungs[1:]
+    (before,), (after,) = ladder.record.rates[:1], found.record.rates[:1]
+    assert after == before
+    assert [a.name for a in ladder.record.attacks] == ["concept_inversion", "reseed"]
+    assert [a.name for a in found.record.attacks] == ["reseed"]
     assert one.report(edit, "cat", sizes=SMALL).to_json()["seed"] == 0  # read, not made
 
 
-def test_a_claim_is_one_rung_of_the_ladder_with_a_full_pool() -> None:
+def test_a_claim_differs_from_the_ladder_in_its_attack_alone() -> None:
+    changed = {n for n, v in vars(CLAIM).items() if v != getattr(LADDER, n)}
+    assert changed <= {"rungs", "decoys", "decide", "attacks", "asked"}
+    assert CLAIM.rungs == ()
     for rung in LADDER.rungs:
-        sizes = claim(rung)
-        changed = {n for n, v in vars(sizes).items() if v != getattr(LADDER, n)}
-        assert changed == {"rungs", "decoys", "restarts", "best_of"}
-        assert (sizes.rungs, sizes.decoys) == ((rung,), 0)
-        assert (sizes.restarts, sizes.best_of) == (24, 8)
+        settings = claimed(rung)[ATTACK]
+        assert settings["rung"] == rung
+        assert settings["restarts"] == 24  # the best of 8 from a pool of three times as many
+    assert POOL["restarts"] // 3 == 8
+
+
+def test_other_settings_of_attacks_are_another_measurement(tiny: Any, tmp_path: Path) -> None:
+    one = Tiny(tmp_path, of=tiny)
+    keys = [one.measured("cat", CLAIM, 0, claimed(rung)) for rung in (1, 4)]
+    assert keys[0] != keys[1]

@@ -46,8 +46,8 @@ MANY = [edit(i) for i in range(5)]
 ROW = {
     "concept": "cat",
     "method": "task_vector",
-    "headline": "t4",
-    "rungs": {"t4": {"base": 0.9, "edit": 0.1, "oracle": 0.05}},
+    "rung": 4,
+    "searched": {"base": 0.9, "edit": 0.1, "oracle": 0.05},
     "worst": 0.9,
     "near": None,
     "nothing": {"edit": 0.02, "base": 0.01},
@@ -81,7 +81,7 @@ def test_what_is_missing_is_said_and_does_not_stop_the_rest() -> None:
     found = summary([ROW] * 5, MANY)
     assert found["near"] is None
     assert found["two"] is None
-    assert found["searched"] == ROW["rungs"]["t4"]  # type: ignore[index]
+    assert found["searched"] == ROW["searched"]
     assert found["nothing"] == pytest.approx(0.01)
     assert found["worst"] == 0.9
 

@@ -34,7 +34,7 @@ from excise.suite.history import History
 from excise.suite.inverted import inversions
 from excise.suite.jury import Jury
 from excise.suite.ladder import Ladder, can_attack, climb
-from excise.suite.rows import attack_row, recovery, shown, title
+from excise.suite.rows import LADDER, attack_row, ladder_row, recovery, shown, title
 from excise.suite.sizes import Sizes, sizes_of
 from excise.suite.slider import slider
 from excise.suite.worst_case import largest_excess, worst_found
@@ -222,6 +222,8 @@ def _searched(
     battery = fight(bench, ladder.headline, settings, texts)
     sides = decisions(bench, battery)
     rows = []
+    if ladder.rungs and LADDER not in battery.results:
+        rows.append(ladder_row(bench, book, ladder, decoys))
     seen: dict[str, Seen] = {}
     for name, attack in battery.attacks.items():
         if name not in battery.results:

@@ -107,6 +107,32 @@ def attack_row(
     )
 
 
+def ladder_row(bench: Bench, book: Book, ladder: Ladder, decoys: Decoys | None) -> AttackResult:
+    """The token ladder by itself, where no attack was run at a larger budget."""
+    counted, r, oracle = ladder.counted, ladder.best_of, ladder.oracle
+    first = next(iter(counted.values()))
+    return AttackResult(
+        name=LADDER,
+        label=title(LADDER),
+        definition=DEFINITION,
+        paper="Pham et al. 2023, arXiv:2308.01508",
+        budget={"restarts": len(first), "best_of": r, "prompts": len(first.prompts)},
+        rungs=rungs(book, ladder),
+        headline=key_of(ladder.headline),
+        best_of={arm: one for arm, x in counted.items() if (one := curve_of(x)) is not None},
+        excess={}
+        if oracle is None
+        else {
+            arm: excess_of(one, counted[oracle], r)[0]
+            for arm, one in counted.items()
+            if arm != oracle
+        },
+        decoys=decoys,
+        costs={arm: Cost.of(one.searched + one.drawn) for arm, one in counted.items()},
+        note=note(ladder),
+    )
+
+
 def groups(battery: Battery, results: Mapping[str, Found], r: int | None) -> tuple[Rung, ...]:
     """The rates by kind of prompt, where there are several."""
     found = []
