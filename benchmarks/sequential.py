@@ -1,0 +1,169 @@
+"""Does a test that stops early decide as 400 pictures do? ``python benchmarks/sequential.py``.
+
+Cells are prompts on a half-erased model, of which a third lie near the limit: found by a first look
+on other seeds. Of each, 400 pictures are drawn and kept; the test reads them in order. Writes
+``docs/sequential.json`` and ``docs/sequential.md``; goes on after a stop.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from study import Study, Trial
+from torch import Tensor
+
+from excise.primitives.probe import thumbnails
+from excise.primitives.prompts import naming
+from excise.progress import for_stream
+from excise.rng import seed_of
+from excise.stats import decide, wilson
+from excise.store import load_tensors, save_tensors, write_json, write_text
+from excise.suite.battery import RETURNS
+from excise.types import Prompt, Request, merged
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+LIMIT, MOST, FIRST = RETURNS, 400, 32
+EACH, NEAR = 15, 0.06  # cells below, near and above the limit, by a first look
+STRENGTHS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0)
+CONCEPTS = ("cat", "sketch")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A prompt on an edit at a strength."""
+
+    concept: str
+    strength: float
+    prompt: Prompt
+
+
+class Cells:
+    """Pictures of cells, kept under what they depend on."""
+
+    def __init__(self, study: Study) -> None:
+        self.study = study
+
+    def every(self) -> list[Cell]:
+        """All there are."""
+        found = []
+        for name in CONCEPTS:
+            concept = self.study.concept(name, shown=False)
+            texts = naming(self.study.model, concept)[:8]
+            found += [Cell(name, alpha, text) for alpha in STRENGTHS for text in texts]
+        return found
+
+    def hits(self, cells: Sequence[Cell], what: str, n: int) -> Tensor:
+        """Whether each of n pictures shows the concept, (cells, n)."""
+        rows: dict[Cell, Tensor] = {}
+        for name in CONCEPTS:
+            for alpha in STRENGTHS:
+                own = [c for c in cells if (c.concept, c.strength) == (name, alpha)]
+                rows |= zip(own, self._drawn(own, what, n), strict=True)
+        return torch.stack([rows[cell] for cell in cells])
+
+    def _drawn(self, cells: Sequence[Cell], what: str, n: int) -> list[Tensor]:
+        """Those of one edit at one strength."""
+        if not cells:
+            return []
+        study, first = self.study, cells[0]
+        edit = first.strength * study.edit(Trial(concept=first.concept, method="esd"))[0]
+        found = []
+        for cell in cells:
+            key = study.key(cells=what, edit=edit.digest, prompt=cell.prompt.text, n=n)
+            file = study.work / "sequential" / f"{what}-{key}.safetensors"
+            if not file.exists():
+                with edit.applied(study.model):
+                    save_tensors(file, self._made(cell, what, n), {})
+            found.append(load_tensors(file)[0]["shown"].bool())
+        return found
+
+    def _made(self, cell: Cell, what: str, n: int) -> dict[str, Tensor]:
+        """The pictures, small, and what the judge says of them."""
+        study, concept = self.study, self.study.concept(cell.concept, shown=False)
+        judge = study.judges(cell.concept).first
+        seeds = [seed_of("sequential", what, cell.prompt.text, i) for i in range(n)]
+        shown, small = torch.zeros(n), [torch.empty(0)] * n
+        wanted = [Request(prompts=(cell.prompt,), seeds=(seed,)) for seed in seeds]
+        for rows, request in merged(wanted):
+            made = study.model.generate(request)
+            shown[rows] = judge.score(made.pictures, concept).shown.float().cpu()
+            for row, thumb in zip(rows, thumbnails(made.uint8()), strict=True):
+                small[row] = thumb
+        return {"shown": shown, "pictures": torch.stack(small)}
+
+
+def chosen(cells: Sequence[Cell], looks: Tensor) -> list[int]:
+    """As many cells near the limit as below and above it, by a first look (cells, n)."""
+    rates = looks.float().mean(dim=1)
+    near = ((rates - LIMIT).abs() <= NEAR).nonzero().flatten().tolist()
+    below = (rates < LIMIT - NEAR).nonzero().flatten().tolist()
+    above = (rates > LIMIT + NEAR).nonzero().flatten().tolist()
+    return sorted([*_spread(near), *_spread(below), *_spread(above)])
+
+
+def _spread(rows: list[int]) -> list[int]:
+    n = min(EACH, len(rows))
+    return [rows[i * len(rows) // n] for i in range(n)]
+
+
+def row(cell: Cell, hits: Tensor) -> dict[str, Any]:
+    """What 400 pictures say, and what the test said after how many."""
+    k = int(hits.sum())
+    found = decide(lambda a, b: hits[a:b].tolist(), limit=LIMIT, most=MOST)
+    fixed = wilson(k, MOST)
+    return {
+        "concept": cell.concept,
+        "strength": cell.strength,
+        "prompt": cell.prompt.text,
+        "hits": k,
+        "fixed": "below" if k < LIMIT * MOST else "above",
+        "sure": not fixed.low <= LIMIT <= fixed.high,
+        "sequential": found.side,
+        "pictures": found.n,
+    }
+
+
+def page(rows: Sequence[dict[str, Any]]) -> str:
+    """Markdown. A test that did not stop has seen all pictures, and says what they say."""
+    near = [r for r in rows if abs(r["hits"] / MOST - LIMIT) <= 0.05]
+    stopped = [r for r in rows if r["sequential"] is not None]
+    wrong = [r for r in stopped if r["sequential"] != r["fixed"]]
+    unsure = [r for r in rows if not r["sure"]]
+    mean = sum(r["pictures"] for r in rows) / len(rows)
+    return (
+        "# Stopping early\n\nOn which side of "
+        f"{LIMIT:.0%} does a rate lie? {len(rows)} cells, {len(near)} of them within 5 points of "
+        "the limit; by `python benchmarks/sequential.py`. Beside the test that may stop at any "
+        f"picture: the share of all {MOST} pictures.\n\n"
+        f"- decisions that agree: {len(rows) - len(wrong)} of {len(rows)}; of the "
+        f"{len(stopped)} that stopped early, {len(stopped) - len(wrong)}\n"
+        f"- not decided after {MOST} pictures: {len(rows) - len(stopped)}; an interval of "
+        f"{MOST} pictures (Wilson, 95 %, looked at once) holds the limit in {len(unsure)}\n"
+        f"- pictures drawn: {mean:.0f} of {MOST} on average\n"
+    )
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
+    parser.add_argument("--work", type=Path, default=None, help="where everything is kept")
+    parser.add_argument("--threads", type=int, default=None)
+    options = parser.parse_args()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    found = Cells(Study(options.work, for_stream(sys.stderr)))
+    every = found.every()
+    picked = [every[i] for i in chosen(every, found.hits(every, "first", FIRST))]
+    rows = [row(c, hits) for c, hits in zip(picked, found.hits(picked, "all", MOST), strict=True)]
+    write_json(DOCS / "sequential.json", rows)
+    write_text(DOCS / "sequential.md", page(rows))
+
+
+if __name__ == "__main__":
+    main()
