@@ -18,11 +18,12 @@ def for_gradients(model: TextToImage) -> Iterator[None]:
     """Attention as it is differentiated fastest.
 
     On a CPU, in bfloat16, the backward pass of the fused kernel is slower than plain matrix
-    products (in float32 they are alike), but those keep a map of (heads, positions, positions) a
-    layer: too much for large pictures.
+    products, but those keep a map of (heads, positions, positions) a layer: too much for large
+    pictures. In float32 the fused kernel is the faster one.
     """
     _, height, width = model.latent_shape
-    if model.device.type == "cpu" and height * width <= PLAIN_UP_TO:
+    bfloat16 = model.precision.startswith("bfloat16")
+    if model.device.type == "cpu" and bfloat16 and height * width <= PLAIN_UP_TO:
         with sdpa_kernel(SDPBackend.MATH):
             yield
     else:
