@@ -15,12 +15,14 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from excise.errors import BadFile
+from excise.errors import BadFile, Unsupported
 from excise.primitives.vision import (
     PREPROCESSOR,
+    Extractor,
     Input,
     batches,
     checkpoint,
+    extractor_of,
     folder_hashes,
     json_of,
 )
@@ -179,6 +181,44 @@ class Clip:
             raise BadFile(
                 f"expected CLIP's tokenizer in {place}, got: {error}; name its folder"
             ) from error
+
+
+FEATURES, CLIP = "features", "clip"
+"""What a look's features are called: of the judge's network, and of a CLIP's image tower."""
+
+
+def extractors(judge: object, model: object, given: object = None) -> dict[str, Extractor]:
+    """What can describe pictures: under "features" a network, under "clip" a CLIP's image tower.
+
+    judge: its network is meant, unless features are given. model: its notes may name a CLIP; else
+    that of a zero-shot judge is taken. What there is not is left out.
+    """
+    found: dict[str, Extractor] = {}
+    network = extractor_of(judge if given is None else given)
+    if network is not None and _able(network):
+        found[FEATURES] = network
+    clip = clip_of(judge, model)
+    if clip is not None:
+        found[CLIP] = clip
+    return found
+
+
+def clip_of(judge: object, model: object) -> Clip | None:
+    """The CLIP that a model's notes name, else that of a zero-shot judge, else None."""
+    named = getattr(model, "notes", {}).get("clip")
+    if named and (Path(str(named)) / "config.json").exists():
+        return Clip(source=str(named))
+    own = getattr(getattr(judge, "panels", (judge,))[0], "clip", None)
+    return own if isinstance(own, Clip) else None
+
+
+def _able(network: Extractor) -> bool:
+    """Some classifiers end in what has no features; that is said before anything is drawn."""
+    try:
+        network.features(torch.zeros(1, 3, 64, 64, dtype=torch.uint8))
+    except Unsupported:
+        return False
+    return True
 
 
 def _unit(rows: Tensor) -> Tensor:

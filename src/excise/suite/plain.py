@@ -163,7 +163,7 @@ def kept_section(bench: Bench, book: Book) -> Kept | None:
     probe = everything_else(bench)
     if probe is None:
         return None
-    looks = bench.every(probe, KEPT)
+    looks = bench.every(probe, KEPT, described=True)
     base = bench.role("base")
     near = near_of(bench, probe)
     against: dict[str, KeptFigures] = {}
@@ -211,7 +211,14 @@ def kept_section(bench: Bench, book: Book) -> Kept | None:
         nothing={
             arm: Rate.of(int(look.sheet.nothing.sum()), len(look)) for arm, look in looks.items()
         },
-        measures=measures(book, looks, near, None if base is None else base.key),
+        measures=measures(
+            book,
+            looks,
+            near,
+            None if base is None else base.key,
+            networks=bench.extractors,
+            seed=bench.seed,
+        ),
     )
 
 
