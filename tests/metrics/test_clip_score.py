@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from tests.judges.test_zero_shot_clip import paint, save
+from tests.judges.test_zero_shot_clip import save
 from tests.metrics import seeing
 
 from excise.errors import MissingJudge
@@ -34,28 +34,34 @@ def model(clip: Clip) -> Iterator[Any]:
     found.notes = kept
 
 
-def look(clip: Clip, *prompts: str) -> Look:
+def look(embedded: torch.Tensor, *prompts: str) -> Look:
+    """Pictures whose embeddings are these, each drawn from its prompt."""
     shots = tuple(Shot(prompt=Prompt(p), seed=0, label="x", group="x") for p in prompts)
     empty = Sheet(judge="", labels=(), things=(), values=torch.empty(len(shots), 0), thresholds={})
-    pictures = paint(*["red"] * len(shots))
-    features = {CLIP: clip.features(pictures)}
-    return Look(probe=Probe(shots=shots), sheet=empty, thumbs=pictures, features=features)
+    thumbs = torch.zeros(len(shots), 3, 4, 4, dtype=torch.uint8)
+    features = {CLIP: embedded}
+    return Look(probe=Probe(shots=shots), sheet=empty, thumbs=thumbs, features=features)
 
 
 def test_the_score_is_a_cosine_in_percent_and_never_negative(clip: Clip) -> None:
     asked = ("a red", "a tree", "a red")
-    found = clip_scores(clip, look(clip, *asked))
-    cosines = clip.features(paint("red")) @ clip.texts(asked).T
-    assert found.tolist() == pytest.approx((100 * cosines.clamp_min(0))[0].tolist(), abs=1e-4)
-    assert float(cosines[0, 1]) < 0
-    assert found[1] == 0
-    assert found[0] > 30
+    own = clip.texts(asked)
+    other = torch.randn(3, own.shape[1], generator=torch.Generator().manual_seed(0))
+    other = other - (other * own).sum(dim=1, keepdim=True) * own  # at right angles to its text
+    half = (own + other / other.norm(dim=1, keepdim=True)) / 2**0.5  # at 45 degrees
+    signs = torch.tensor([1.0, -1.0, 1.0])[:, None]
+    assert clip_scores(clip, look(own, *asked)).tolist() == pytest.approx([100] * 3, abs=1e-3)
+    found = clip_scores(clip, look(signs * half, *asked))
+    assert found.tolist() == pytest.approx([50 * 2**0.5, 0, 50 * 2**0.5], abs=1e-3)
 
 
 def test_the_mean_has_an_interval_across_prompts(clip: Clip) -> None:
-    found = mean_score(clip, look(clip, "a red", "a red", "red", "a red picture"))
-    assert found.low < found.value < found.high
-    same = mean_score(clip, look(clip, "a red", "a red"))
+    asked = ("a red", "a red", "a tree", "a tree")
+    embedded = clip.texts(asked) * torch.tensor([1.0, 1.0, -1.0, -1.0])[:, None]
+    found = mean_score(clip, look(embedded, *asked))
+    assert found.value == pytest.approx(50, abs=1e-3)
+    assert found.low < 0 < 100 < found.high  # two prompts tell little
+    same = mean_score(clip, look(embedded[:2], *asked[:2]))
     assert same.low == same.high
 
 
