@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ import torch
 from excise import registry
 from excise.emoji import judging
 from excise.errors import BadFile, UnknownName, Unsupported
-from excise.judges.classifier import Classifier
+from excise.judges.classifier import Classifier, Live, Pipeline
 from excise.models.quiet import quietly
 from excise.primitives.clip import extractors
 from excise.rng import isolated
@@ -117,6 +118,29 @@ def test_a_network_that_ends_in_no_linear_layer_has_no_features(folder: Path) ->
         judge.features(pictures())
     assert extractors(judge, object()) == {}
     assert list(extractors(Classifier(folder=str(folder)), object())) == ["features"]
+
+
+def test_a_live_pipeline_judges_as_its_checkpoint_does(folder: Path) -> None:
+    saved = Classifier(folder=str(folder))
+    text = (folder / "preprocessor_config.json").read_text()
+    model = saved.model.half().train()
+    pipeline = SimpleNamespace(
+        model=model, image_processor=SimpleNamespace(to_json_string=lambda: text)
+    )
+    live = Live(pipeline=pipeline)
+    assert isinstance(pipeline, Pipeline)
+    assert not isinstance(saved, Pipeline)
+    fresh = Classifier(folder=str(folder))
+    assert torch.allclose(live.scores(pictures()), fresh.scores(pictures()), atol=0.01)
+    assert live.features(pictures()).shape == (5, 8)
+    assert live.score(pictures(), "cat").threshold == 0.5
+    assert model.training  # left as it was
+    assert model.dtype == torch.float16
+    before = live.digest
+    assert Live(pipeline=pipeline).digest == before
+    with torch.no_grad():
+        next(model.parameters()).add_(1)
+    assert Live(pipeline=pipeline).digest != before
 
 
 def test_no_code_that_comes_with_a_checkpoint_is_run(tmp_path: Path) -> None:

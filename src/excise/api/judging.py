@@ -13,14 +13,14 @@ import torch
 
 from excise import registry
 from excise.errors import BadFile, MissingJudge
-from excise.judges.classifier import Classifier
+from excise.judges.classifier import Classifier, Live, Pipeline
 from excise.judges.witness import BANK, Witness
 from excise.judges.zero_shot_clip import ZeroShotClip
 from excise.primitives.prompts import kept_concepts
 from excise.primitives.vision import checkpoint
 from excise.types import Concept, Judge, TextToImage
 
-JudgeSource = Judge | str | os.PathLike[str]
+JudgeSource = Judge | Pipeline | str | os.PathLike[str]
 
 CLIPS = ("openai/clip-vit-large-patch14", "openai/clip-vit-base-patch32")
 """Checkpoints that are used if they were downloaded before; nothing is downloaded."""
@@ -45,8 +45,8 @@ def judges_for(
 ) -> Judges:
     """The judge to use for some concepts on a model.
 
-    judge: a judge; a classifier of `transformers` or a CLIP, by folder or hub id; the name of a
-        judge that needs no settings, such as nudenet. Left out, the model's own, with its auditor
+    judge: a judge; a classifier of `transformers` or a CLIP, by folder or hub id; a live pipeline
+        for image classification; the name of a judge without settings, such as nudenet. Left out, the model's own, with its auditor
         and the witness; else a CLIP that the model names, or one of `CLIPS` in the hub's cache.
 
     Raises:
@@ -56,7 +56,7 @@ def judges_for(
     if judge is not None:
         if isinstance(judge, str | os.PathLike):
             return Judges(first=_named(judge, model, concepts))
-        return Judges(first=judge)
+        return Judges(first=Live(pipeline=judge) if isinstance(judge, Pipeline) else judge)
     notes: Mapping[str, Any] = getattr(model, "notes", {})
     own = _place(notes, "judge")
     if own is not None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
 from safetensors import SafetensorError
@@ -16,7 +18,7 @@ from torch import Tensor
 from excise.errors import BadFile, Unsupported
 from excise.judges.base import Labelled, read_thresholds
 from excise.primitives.vision import Input, batches, checkpoint, folder_hashes
-from excise.store import Json
+from excise.store import Json, hash_tensors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,6 +138,60 @@ class Classifier(Labelled):
             f"expected a classifier that ends in a linear layer of {count} outputs, got "
             f"{type(self.model).__name__}; give features of another network"
         )
+
+
+@runtime_checkable
+class Pipeline(Protocol):
+    """A live image-classification pipeline of `transformers`, or what has the same two parts."""
+
+    model: Any
+    image_processor: Any
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Live(Classifier):
+    """A classifier that somebody has in memory; no file is read, and it is left as it is.
+
+    Every threshold is 0.5. The weights are copied once, in single precision, to the processor.
+    """
+
+    pipeline: Pipeline
+    folder: str = ""
+
+    @property
+    def title(self) -> str:
+        """The last part of what it was loaded by, else its class."""
+        named = Path(str(getattr(self.pipeline.model, "name_or_path", ""))).name
+        return named or type(self.pipeline.model).__name__
+
+    @cached_property
+    def model(self) -> Any:
+        """A copy of the network, in evaluation mode."""
+        copied: Any = copy.deepcopy(self.pipeline.model)
+        return copied.float().cpu().eval().requires_grad_(False)
+
+    @cached_property
+    def thresholds(self) -> dict[str, float]:
+        """Label to threshold."""
+        return dict.fromkeys(self.labels, 0.5)
+
+    @property
+    def sources(self) -> Json:
+        """The hash of its weights, its labels, and what its pictures have to look like."""
+        wanted: dict[str, Any] = vars(self._input)
+        return {
+            "judge": self.name,
+            "weights": hash_tensors(self.model.state_dict()),
+            "input": {name: str(value) for name, value in wanted.items()},
+            "labels": list(self.labels),
+            "kind": str(self.model.config.problem_type),
+        }
+
+    @cached_property
+    def _input(self) -> Input:
+        size = getattr(self.model.config, "image_size", 224)
+        config = json.loads(self.pipeline.image_processor.to_json_string())
+        return Input.read(config, _first(size), self.title)
 
 
 def first_names(labels: Sequence[str]) -> tuple[str, ...]:

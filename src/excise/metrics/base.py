@@ -103,7 +103,7 @@ class Work:
         self, arm: Standing, probe: Probe, wanted: Mapping[str, Extractor]
     ) -> dict[str, Any] | None:
         judge = None if self.judge is None else getattr(self.judge, "digest", None)
-        features = {name: one.digest for name, one in wanted.items()}
+        features = {name: getattr(one, "digest", None) for name, one in wanted.items()}
         if self.cache is None or (self.judge is not None and judge is None):
             return None
         if None in features.values():

@@ -195,7 +195,7 @@ def extractors(judge: object, model: object, given: object = None) -> dict[str, 
     """
     found: dict[str, Extractor] = {}
     network = extractor_of(judge if given is None else given)
-    if network is not None and _able(network):
+    if network is not None and (given is not None or _able(network)):
         found[FEATURES] = network
     clip = clip_of(judge, model)
     if clip is not None:

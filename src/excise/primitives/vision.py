@@ -89,13 +89,17 @@ class Input:
         Raises:
             BadFile: it is not JSON. Unsupported: numbers other than those in [0, 1] are wanted.
         """
-        config = json_of(folder / PREPROCESSOR)
+        return Input.read(json_of(folder / PREPROCESSOR), size, str(folder))
+
+    @staticmethod
+    def read(config: Mapping[str, Any], size: int, where: str) -> Input:
+        """From what that file says, as `of`. where: whose words they are, for messages."""
         factor = float(config.get("rescale_factor", 1 / 255))
         if config.get("do_rescale", True) and (
             abs(255 * factor - 1) > 1e-3 or config.get("rescale_offset")
         ):
             raise Unsupported(
-                f"expected pictures in [0, 1] before they are normalised, but {folder} asks for a "
+                f"expected pictures in [0, 1] before they are normalised, but {where} asks for a "
                 f"rescale_factor of {factor:g} or an offset; use another checkpoint"
             )
         whole = _side(config.get("size"))

@@ -103,7 +103,9 @@ class Bench:
 
             key: dict[str, Any] = {"look": probe.digest, "labels": sorted(probe.labels)}
             if wanted:
-                key["features"] = {one: network.digest for one, network in wanted.items()}
+                key["features"] = {
+                    one: getattr(network, "digest", None) for one, network in wanted.items()
+                }
             self.looks[name] = known = Look.of(probe, self.kept(section, arm, key, draw))
         return known.relabelled(probe)
 
