@@ -46,8 +46,9 @@ def judges_for(
     """The judge to use for some concepts on a model.
 
     judge: a judge; a classifier of `transformers` or a CLIP, by folder or hub id; a live pipeline
-        for image classification; the name of a judge without settings, such as nudenet. Left out, the model's own, with its auditor
-        and the witness; else a CLIP that the model names, or one of `CLIPS` in the hub's cache.
+        for image classification; the name of a judge without settings, such as nudenet. Left out,
+        the model's own, with its auditor and the witness; else a CLIP that the model names, or one
+        of `CLIPS` in the hub's cache.
 
     Raises:
         MissingJudge: there is none, or its package is not installed. BadFile: what was named is
