@@ -106,5 +106,6 @@ class ZeroShotClip(Labelled):
     def scores(self, pictures: Tensor) -> Tensor:
         """Probabilities, float32 (n, labels), of uint8 (n, 3, h, w) or floats in [0, 1]."""
         logits = self.clip.scale * self.features(pictures) @ self.texts.T  # (n, names + rest)
-        own, others = logits.softmax(dim=1).split([len(self.names), len(self.rest)], dim=1)
+        every = logits.softmax(dim=1)
+        own, others = every[:, : len(self.names)], every[:, len(self.names) :]
         return torch.cat([own, others.sum(dim=1, keepdim=True)], dim=1)
