@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from excise.errors import BadFile, UnknownName
-from excise.judges.base import Input, Labelled, read_thresholds, thresholds_at
+from excise.judges.base import Labelled, read_thresholds, thresholds_at
 from excise.store import Json
 from excise.types import Concept
 
@@ -53,31 +52,6 @@ def test_things_stand_before_nothing() -> None:
 
 def test_another_source_is_another_digest() -> None:
     assert Colours(1).digest == Colours(1).digest != Colours(2).digest
-
-
-def test_input_is_read_and_pictures_are_prepared(tmp_path: Path) -> None:
-    config = {
-        "size": {"height": 8, "width": 8},
-        "image_mean": [0.5, 0.5, 0.5],
-        "image_std": [1, 2, 4],
-    }
-    (tmp_path / "preprocessor_config.json").write_text(json.dumps(config))
-    wanted = Input.of(tmp_path, 224)
-    assert wanted.size == 8
-    white = torch.full((2, 3, 16, 32), 255, dtype=torch.uint8)
-    out = wanted.prepare(white)
-    assert out.shape == (2, 3, 8, 8)
-    assert out[0, :, 0, 0].tolist() == pytest.approx([0.5, 0.25, 0.125])
-    assert Input.of(tmp_path / "none", 24) == Input(size=24)
-    crop = {"size": {"shortest_edge": 9}, "crop_size": {"height": 7, "width": 7}}
-    (tmp_path / "preprocessor_config.json").write_text(json.dumps(crop))
-    assert Input.of(tmp_path, 224).size == 7
-
-
-def test_only_the_middle_square_is_seen() -> None:
-    picture = torch.zeros(1, 3, 4, 12)
-    picture[..., 4:8] = 1.0
-    assert torch.all(Input(size=4, mean=(0.0,) * 3, std=(1.0,) * 3).prepare(picture) == 1.0)
 
 
 def test_thresholds_come_from_their_file(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from tests import panels
 
 from excise.errors import BadFile, UserError
 from excise.primitives.probe import Look, Probe, plain_probe, shots, thumbnails
+from excise.primitives.vision import Given
 from excise.types import Prompt, Request
 
 
@@ -108,3 +109,18 @@ def test_thumbnails_average() -> None:
 def test_an_empty_probe_is_refused(model: Any) -> None:
     with pytest.raises(UserError, match="at least one shot"):
         Probe(shots=()).look(model)
+
+
+def test_pictures_are_described_as_they_were_drawn_and_it_is_kept(
+    model: Any, judge: panels.Near
+) -> None:
+    def describe(pictures: torch.Tensor) -> torch.Tensor:
+        return pictures.float().mean(dim=(2, 3))
+
+    look = mixed().look(model, judge, extractors={"colours": Given(call=describe)})
+    assert torch.equal(look.features["colours"], describe(look.thumbs))  # small, so not averaged
+    back = Look.of(mixed(), look.artefact())
+    assert torch.equal(back.features["colours"], look.features["colours"])
+    assert torch.equal(look.take([3, 1]).features["colours"], look.features["colours"][[3, 1]])
+    plain = mixed().look(model, judge)
+    assert plain.features == Look.of(mixed(), plain.artefact()).features == {}

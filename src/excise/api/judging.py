@@ -11,21 +11,24 @@ from typing import Any
 
 import torch
 
+from excise import registry
 from excise.errors import BadFile, MissingJudge
-from excise.judges.classifier import Classifier
+from excise.judges.classifier import Classifier, Live, Pipeline
 from excise.judges.witness import BANK, Witness
 from excise.judges.zero_shot_clip import ZeroShotClip
 from excise.primitives.prompts import kept_concepts
+from excise.primitives.vision import checkpoint
 from excise.types import Concept, Judge, TextToImage
 
-JudgeSource = Judge | str | os.PathLike[str]
+JudgeSource = Judge | Pipeline | str | os.PathLike[str]
 
 CLIPS = ("openai/clip-vit-large-patch14", "openai/clip-vit-base-patch32")
 """Checkpoints that are used if they were downloaded before; nothing is downloaded."""
 
 WAYS = (
-    "give one with --judge (a folder of an image classifier of transformers, or of a CLIP), or "
-    "make an edit that is not verified, at a strength of your own: --strength 1.75 --no-search"
+    "give one with --judge (an image classifier of transformers or a CLIP, by folder or hub id, or "
+    "nudenet), or make an edit that is not verified, at a strength of your own: --strength 1.75 "
+    "--no-search"
 )
 
 
@@ -42,17 +45,19 @@ def judges_for(
 ) -> Judges:
     """The judge to use for some concepts on a model.
 
-    judge: a judge; a folder of a classifier of `transformers`; a folder of a CLIP. Left out, the
-        model's own, with its auditor and the witness; else a CLIP that the model names, or one of
-        `CLIPS` in the hub's cache.
+    judge: a judge; a classifier of `transformers` or a CLIP, by folder or hub id; a live pipeline
+        for image classification; the name of a judge without settings, such as nudenet. Left out,
+        the model's own, with its auditor and the witness; else a CLIP that the model names, or one
+        of `CLIPS` in the hub's cache.
 
     Raises:
-        MissingJudge: there is none. BadFile: the folder holds neither a classifier nor a CLIP.
+        MissingJudge: there is none, or its package is not installed. BadFile: what was named is
+        neither a classifier nor a CLIP.
     """
     if judge is not None:
         if isinstance(judge, str | os.PathLike):
-            return Judges(first=_from_folder(Path(judge), model, concepts))
-        return Judges(first=judge)
+            return Judges(first=_named(judge, model, concepts))
+        return Judges(first=Live(pipeline=judge) if isinstance(judge, Pipeline) else judge)
     notes: Mapping[str, Any] = getattr(model, "notes", {})
     own = _place(notes, "judge")
     if own is not None:
@@ -85,7 +90,24 @@ def tried(judge: Judge, model: TextToImage, concepts: Sequence[Concept]) -> Judg
     return judge
 
 
-def _from_folder(folder: Path, model: TextToImage, concepts: Sequence[Concept]) -> Judge:
+def _named(
+    source: str | os.PathLike[str], model: TextToImage, concepts: Sequence[Concept]
+) -> Judge:
+    """A folder comes first, then a judge's name, then an id on the hub."""
+    name = str(source)
+    if not Path(source).exists():
+        if name.replace("-", "_") in registry.names("judge"):
+            made: Judge = registry.create("judge", name)
+            return made
+        if name.count("/") == 1 and not name.startswith((".", "/", "~")):
+            return _from_folder(checkpoint(name), model, concepts, name)
+    return _from_folder(Path(source), model, concepts)
+
+
+def _from_folder(
+    folder: Path, model: TextToImage, concepts: Sequence[Concept], source: str | None = None
+) -> Judge:
+    """source: what to call it by, if not by the folder."""
     config = folder / "config.json"
     try:
         kind = json.loads(config.read_text(encoding="utf-8")).get("model_type")
@@ -95,11 +117,11 @@ def _from_folder(folder: Path, model: TextToImage, concepts: Sequence[Concept]) 
             f"{folder}; {WAYS}"
         ) from error
     if kind == "clip":
-        return _clip(folder, model, concepts)
-    return Classifier(folder=str(folder))
+        return _clip(source or folder, model, concepts)
+    return Classifier(folder=source or str(folder))
 
 
-def _clip(folder: Path, model: TextToImage, concepts: Sequence[Concept]) -> Judge:
+def _clip(folder: Path | str, model: TextToImage, concepts: Sequence[Concept]) -> Judge:
     rest = kept_concepts(model, concepts)
     names = [*(concept.name for concept in concepts), *(row.name for row in rest)]
     return ZeroShotClip(folder=str(folder), names=tuple(dict.fromkeys(names)))

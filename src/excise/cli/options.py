@@ -62,7 +62,10 @@ DryRun = Annotated[
 ]
 Judge = Annotated[
     str | None,
-    typer.Option(metavar="FOLDER", help="An image classifier, or a CLIP, that is to judge."),
+    typer.Option(
+        metavar="JUDGE",
+        help="Who is to judge: an image classifier or a CLIP (folder or hub id), or nudenet.",
+    ),
 ]
 Place = Annotated[
     str | None,

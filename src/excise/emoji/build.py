@@ -22,7 +22,7 @@ from excise.emoji import autoencoder, calibrate, clip, judging, sharpening, unet
 from excise.emoji.captions import known_words
 from excise.emoji.cards import write_cards
 from excise.emoji.decoy_sheets import save_decoys
-from excise.emoji.export import ORACLES, save_base, save_oracle, save_reader, text_tower
+from excise.emoji.export import ORACLES, save_base, save_clip, save_oracle, save_reader, text_tower
 from excise.emoji.glyphs import Atlas
 from excise.emoji.tokenizer import make_tokenizer
 from excise.emoji.world import World
@@ -145,7 +145,7 @@ class Build:
             self.state / "tokenizer",
             seed=self.seed,
         )
-        save_reader(clip, assets / "clip")
+        save_clip(clip, assets / "clip", folder / "text_encoder", folder / "tokenizer")
         for which in filter(self.finished, ("judge", "auditor")):
             for file in sorted((self.state / which).glob("*")):
                 (assets / which).mkdir(parents=True, exist_ok=True)

@@ -150,16 +150,23 @@ def classifier_card(folder: Path) -> str:
 
 
 def clip_card(folder: Path) -> str:
-    """Of the two towers."""
+    """Of the image tower, whose text tower the model has."""
     about = (
         "A small CLIP: a text tower, which conditions the embedded model, and an image tower, "
         "trained together on renders and their captions. It gives a CLIP score and a zero-shot "
-        "judge of this world. The tokenizer is that of the model."
+        "judge of this world. Here are the image tower, both projections and the scale; the text "
+        "tower and the tokenizer are those of the model, byte for byte, where `towers.json` says."
+    )
+    use = (
+        "from excise.primitives.clip import Clip\n\n"
+        "clip = Clip(source=folder)\n"
+        'likeness = clip.features(pictures) @ clip.texts(["a cat"]).T  # (n, 1), cosines'
     )
     blocks = [
         _front("zero-shot-image-classification", "transformers"),
         f"# emoji clip\n\n{about}\n",
-        _recipe(folder, [("", "both towers", clip)], _seed(folder)),
+        f"```python\n{use}\n```\n",
+        _recipe(folder, [("", "image tower, projections", clip)], _seed(folder)),
         DATA,
         LIMITS,
         LICENCE,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from os.path import relpath
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ from excise.emoji.glyphs import DECOYS, OBJECTS
 from excise.emoji.neighbours import neighbours
 from excise.emoji.styles import STYLES
 from excise.emoji.unet import MIN_SNR, scheduler
-from excise.store import write_json
+from excise.errors import UserError
+from excise.primitives.clip import TOWERS
+from excise.store import sha256_file, write_json
 
 STEPS, GUIDANCE = 12, 3.0
 """The default sampler of the embedded model."""
@@ -85,6 +88,31 @@ def save_text_encoder(tower: CLIPTextModel, folder: Path) -> None:
     tensors = {f"text_model.{_bare(key)}": value for key, value in load_file(path).items()}
     save_file(tensors, path, metadata={"format": "pt"})
     _reconfigured(folder, drop="torch_dtype", dtype="float32")
+
+
+def save_clip(clip: CLIPModel, folder: Path, text_encoder: Path, tokenizer: Path) -> None:
+    """Save the image tower, both projections and the scale; the text tower is that of the model.
+
+    text_encoder: the folder in which the model has its copy, which is the same byte for byte.
+    """
+    save_reader(clip, folder)
+    path = folder / "model.safetensors"
+    tensors = load_file(path)
+    own = {key: value for key, value in tensors.items() if not key.startswith("text_model.")}
+    shared = load_file(text_encoder / path.name)
+    rest = tensors.keys() - own.keys()
+    if rest != shared.keys() or not all(torch.equal(tensors[key], shared[key]) for key in rest):
+        raise UserError(
+            f"expected in {text_encoder} the text tower of the CLIP that is exported, got another; "
+            "export the model first"
+        )
+    save_file(own, path, metadata={"format": "pt"})
+    towers: dict[str, Any] = {
+        "text_encoder": relpath(text_encoder, folder),
+        "sha256": sha256_file(text_encoder / path.name),
+        "tokenizer": relpath(tokenizer, folder),
+    }
+    write_json(folder / TOWERS, towers)
 
 
 def known_concepts() -> list[dict[str, Any]]:

@@ -18,7 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from excise.errors import BadFile
-from excise.judges.base import Labelled, as_floats, batches
+from excise.judges.base import Labelled
+from excise.primitives.vision import as_floats, batches
 from excise.store import Json, load_tensors, sha256_file
 
 BANK = Path(__file__).parents[1] / "assets" / "witness" / "bank.safetensors"

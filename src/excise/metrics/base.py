@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from typing import Any, ClassVar, Self, final
 
 import numpy as np
@@ -13,9 +14,11 @@ from scipy.special import stdtrit
 
 from excise.errors import BadConcept, BadSetting, MissingJudge, suggest
 from excise.method import Budget
+from excise.primitives.clip import extractors
 from excise.primitives.kept import PICTURES, kept_probe
 from excise.primitives.probe import Look, Probe
 from excise.primitives.standing import Standing
+from excise.primitives.vision import Call, Extractor
 from excise.progress import SILENT
 from excise.stats import Interval, Observations, clustered_se
 from excise.store import Cache
@@ -30,6 +33,7 @@ class Work:
 
     arms: "edit", and "base" and "oracle" where there are such.
     cache: where looks are kept between runs; only a judge with a `digest` has them kept.
+    features: what describes pictures by vectors; left out, the judge's network, if it can.
     looks: what was drawn so far, by arm and probe.
     """
 
@@ -39,6 +43,7 @@ class Work:
     judge: Judge | None = None
     progress: Progress = SILENT
     cache: Cache | None = None
+    features: Call | Extractor | None = None
     looks: dict[tuple[str, str], Look] = field(default_factory=dict)
 
     @property
@@ -55,37 +60,55 @@ class Work:
             )
         return self.judge
 
-    def look(self, arm: str, probe: Probe) -> Look:
-        """A probe as one of the models draws it; the same pictures are drawn once."""
+    @cached_property
+    def extractors(self) -> Mapping[str, Extractor]:
+        """What describes all pictures: see `excise.primitives.clip.extractors`."""
+        return extractors(self.judge, self.plain, self.features)
+
+    def look(self, arm: str, probe: Probe, also: Mapping[str, Extractor] | None = None) -> Look:
+        """A probe as one of the models draws it; the same pictures are drawn once.
+
+        also: what is to describe them beside `extractors`.
+        """
         name = (arm, probe.digest)
+        wanted = {**self.extractors, **(also or {})}
         # A judge that is no panel answers only what it is asked.
         known = self.looks.get(name)
-        if known is None or not set(probe.labels) <= set(known.sheet.labels or probe.labels):
-            self.looks[name] = known = self._drawn(self.arms[arm], probe)
+        if (
+            known is None
+            or not set(probe.labels) <= set(known.sheet.labels or probe.labels)
+            or not set(wanted) <= set(known.features)
+        ):
+            self.looks[name] = known = self._drawn(self.arms[arm], probe, wanted)
         return known.relabelled(probe)
 
-    def every(self, probe: Probe) -> dict[str, Look]:
+    def every(self, probe: Probe, also: Mapping[str, Extractor] | None = None) -> dict[str, Look]:
         """A probe as all of the models draw it, by arm."""
-        return {arm: self.look(arm, probe) for arm in self.arms}
+        return {arm: self.look(arm, probe, also) for arm in self.arms}
 
-    def _drawn(self, arm: Standing, probe: Probe) -> Look:
-        key = self._key(arm, probe)
+    def _drawn(self, arm: Standing, probe: Probe, wanted: Mapping[str, Extractor]) -> Look:
+        key = self._key(arm, probe, wanted)
         if self.cache is not None and key is not None:
             kept = self.cache.get(key)
             if kept is not None:
                 return Look.of(probe, kept)
         with arm.live() as model:
-            look = probe.look(model, self.judge, progress=self.progress)
+            look = probe.look(model, self.judge, extractors=wanted, progress=self.progress)
         if self.cache is not None and key is not None:
             made = look.artefact()
             self.cache.put(key, made.tensors, made.record)
         return look
 
-    def _key(self, arm: Standing, probe: Probe) -> dict[str, Any] | None:
+    def _key(
+        self, arm: Standing, probe: Probe, wanted: Mapping[str, Extractor]
+    ) -> dict[str, Any] | None:
         judge = None if self.judge is None else getattr(self.judge, "digest", None)
+        features = {name: getattr(one, "digest", None) for name, one in wanted.items()}
         if self.cache is None or (self.judge is not None and judge is None):
             return None
-        return {"look": probe.digest, "judge": judge, **arm.identity}
+        if None in features.values():
+            return None
+        return {"look": probe.digest, "judge": judge, "features": features, **arm.identity}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +144,7 @@ class Metric(ABC):
         edit: EditLike | None = None,
         oracle: TextToImage | None = None,
         cache: Cache | None = None,
+        features: Call | Extractor | None = None,
     ) -> Mapping[str, Any]:
         """Ask about one model; what the arguments mean is said at `prepare`.
 
@@ -138,6 +162,7 @@ class Metric(ABC):
                 edit=edit,
                 oracle=oracle,
                 cache=cache,
+                features=features,
             )
         )
 
@@ -168,12 +193,15 @@ def prepare(
     edit: EditLike | None = None,
     oracle: TextToImage | None = None,
     cache: Cache | None = None,
+    features: Call | Extractor | None = None,
 ) -> Work:
     """What an evaluation of several metrics shares: hand it to ``answer`` of each.
 
     model: the edited model, or the unedited one together with `edit`. base: the unedited one;
         left out with an edit, it is the model without it; left out without, nothing is compared.
     oracle: a model trained without the concept. cache: looks are kept there between runs.
+    features: for distances between sets of pictures, anything that has them, or a function or
+        module from uint8 (n, 3, h, w) to (n, d); left out, the judge's network, if it has some.
 
     Raises:
         BadConcept: no concept.
@@ -193,6 +221,7 @@ def prepare(
         judge=judge,
         progress=progress or SILENT,
         cache=cache,
+        features=features,
     )
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 from excise.errors import BadFile, UserError
 from excise.primitives import prompts
 from excise.primitives.panel import Sheet, label_of, read
+from excise.primitives.vision import Extractor
 from excise.progress import SILENT, Progress, stage
 from excise.rng import seed_of
 from excise.stats import Interval, wilson
@@ -22,6 +23,7 @@ from excise.types import Concept, Judge, Prompt, Request, TextToImage
 CHUNK = 64  # pictures from one request; a multiple of every batch that a model cuts
 THUMB = 64  # largest side of what is remembered of a picture
 FORMAT = "excise.look/1"
+FEATURES = "features/"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,17 +73,23 @@ class Probe:
         return hash_json([[s.prompt.key, s.seed, s.guidance] for s in self.shots])
 
     def look(
-        self, model: TextToImage, judge: Judge | None = None, *, progress: Progress | None = None
+        self,
+        model: TextToImage,
+        judge: Judge | None = None,
+        *,
+        extractors: Mapping[str, Extractor] | None = None,
+        progress: Progress | None = None,
     ) -> Look:
         """Draw all shots with the model as it is now, and have them read.
 
         Pictures of one guidance are drawn in the order of the shots, `CHUNK` at a time. They are
-        not kept: of each there remain its scores and a thumbnail.
+        not kept: of each there remain its scores, what extractors say of it, and a thumbnail.
         """
         if not self.shots:
             raise UserError("expected a probe with at least one shot, got none")
         order: list[int] = []
         sheets, thumbs = [], []
+        vectors: dict[str, list[Tensor]] = {name: [] for name in extractors or {}}
         with stage(progress or SILENT, "draw and judge", len(self), "picture") as told:
             for scale in dict.fromkeys(shot.guidance for shot in self.shots):
                 rows = [i for i, shot in enumerate(self.shots) if shot.guidance == scale]
@@ -95,11 +103,14 @@ class Probe:
                     pictures = model.generate(request).uint8()
                     sheets.append(read(judge, pictures, self.labels))
                     thumbs.append(thumbnails(pictures))
+                    for name, one in (extractors or {}).items():
+                        vectors[name].append(one.features(pictures))
                     order += part
                     told.advance(len(part))
         back = torch.tensor(order).argsort()
         sheet = Sheet.cat(sheets).take(back.tolist())
-        return Look(probe=self, sheet=sheet, thumbs=torch.cat(thumbs)[back])
+        features = {name: torch.cat(rows)[back] for name, rows in vectors.items()}
+        return Look(probe=self, sheet=sheet, thumbs=torch.cat(thumbs)[back], features=features)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -108,11 +119,13 @@ class Look:
 
     sheet: a judge's scores, one row a shot; without columns if there was no judge.
     thumbs: uint8 (n, 3, h, w), the pictures, averaged down to 64 pixels a side if larger.
+    features: float32 (n, d) by name, of the pictures as they were drawn.
     """
 
     probe: Probe
     sheet: Sheet
     thumbs: Tensor
+    features: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.probe)
@@ -135,10 +148,12 @@ class Look:
 
     def take(self, rows: Sequence[int]) -> Look:
         """Some of the shots."""
+        some = torch.tensor(list(rows), dtype=torch.int64)
         return Look(
             probe=Probe(shots=tuple(self.probe.shots[i] for i in rows)),
             sheet=self.sheet.take(rows),
-            thumbs=self.thumbs[torch.tensor(list(rows), dtype=torch.int64)],
+            thumbs=self.thumbs[some],
+            features={name: vectors[some] for name, vectors in self.features.items()},
         )
 
     def relabelled(self, probe: Probe) -> Look:
@@ -148,9 +163,11 @@ class Look:
         return replace(self, probe=probe)
 
     def artefact(self) -> Artefact:
-        """Scores and thumbnails, to be kept."""
+        """Scores, features and thumbnails, to be kept."""
         record = {"format": FORMAT, "probe": self.probe.digest, "sheet": self.sheet.record()}
-        return Artefact(tensors={"values": self.sheet.values, "thumbs": self.thumbs}, record=record)
+        vectors = {FEATURES + name: rows for name, rows in self.features.items()}
+        tensors = {"values": self.sheet.values, "thumbs": self.thumbs, **vectors}
+        return Artefact(tensors=tensors, record=record)
 
     @staticmethod
     def of(probe: Probe, artefact: Artefact) -> Look:
@@ -160,7 +177,12 @@ class Look:
         if not isinstance(record, dict) or {k: record.get(k) for k in wanted} != wanted:
             raise BadFile("expected what was kept of this probe, got other contents; draw it again")
         sheet = Sheet.of(tensors["values"], record["sheet"])
-        return Look(probe=probe, sheet=sheet, thumbs=tensors["thumbs"])
+        features = {
+            name.removeprefix(FEATURES): rows
+            for name, rows in tensors.items()
+            if name.startswith(FEATURES)
+        }
+        return Look(probe=probe, sheet=sheet, thumbs=tensors["thumbs"], features=features)
 
 
 def thumbnails(pictures: Tensor) -> Tensor:

@@ -5,6 +5,8 @@ Where a row's pictures are in the table of scores, its ``key`` is the group's na
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import Field
@@ -141,10 +143,17 @@ class OverErasure(Value):
 
 
 class Replacement(Value):
-    """What is drawn at the concept's prompts: by arm, label to count."""
+    """What is drawn at the concept's prompts: by arm, label to count. among: those that compete."""
 
     counts: dict[str, dict[str, Count]]
+    among: tuple[str, ...] = ()
     note: str = ""
+
+
+def counted(drawn: Sequence[str]) -> dict[str, int]:
+    """Counts of labels, the commonest first, as `Replacement` has them."""
+    ranked = Counter(drawn).items()
+    return dict(sorted(ranked, key=lambda item: (-item[1], item[0])))
 
 
 class KeptRow(Value):

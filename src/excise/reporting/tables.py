@@ -1,7 +1,8 @@
 """The table of scores beside a report: one row for each look of a judge at a picture.
 
 It is a safetensors file: the scores, and for each factor a column of numbers that stand for the
-texts in the metadata. With it every rate can be found again at any threshold.
+texts in the metadata. With it every rate can be found again at any threshold. Beside them are the
+raw scores of every class (`excise.reporting.sheets`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from excise.errors import BadFile
 from excise.reporting.figures import Rate
+from excise.reporting.sheets import ScoreSheet, packed, unpacked
 from excise.stats import Observations, rate_interval
 from excise.store import Json, load_tensors, save_tensors
 from excise.types import Score
@@ -36,12 +38,14 @@ class Scores:
         or of what was kept, or "attack/rung", "attack/null", "inverted/label".
     thresholds: by judge, by label, where a picture begins to show it.
     clusters: factors whose levels pictures share, so that intervals reckon with it.
+    sheets: the scores of every class, by section and model; no rows of the table.
     """
 
     values: NDArray[np.float32]
     factors: Mapping[str, Texts]
     thresholds: Mapping[str, Mapping[str, float]]
     clusters: tuple[str, ...] = field(default=())
+    sheets: tuple[ScoreSheet, ...] = field(default=())
 
     def __post_init__(self) -> None:
         missing = [name for name in FACTORS if name not in self.factors]
@@ -96,6 +100,7 @@ class Scores:
             },
             thresholds=thresholds,
             clusters=tuple(clusters),
+            sheets=tuple(sheet for part in parts for sheet in part.sheets),
         )
 
     def where(self, **factors: str) -> Scores:
@@ -140,13 +145,15 @@ class Scores:
             levels[name] = found.tolist()
             tensors[f"factor/{name}"] = torch.from_numpy(codes.reshape(-1).astype(_kind(found)))
         thresholds = {judge: dict(labels) for judge, labels in self.thresholds.items()}
+        matrices, sheets = packed(self.sheets)
         meta: Json = {
+            "sheets": sheets,
             "format": FORMAT,
             "levels": levels,
             "thresholds": thresholds,
             "clusters": list(self.clusters),
         }
-        save_tensors(path, tensors, meta)
+        save_tensors(path, {**tensors, **matrices}, meta)
 
     @staticmethod
     def load(path: Path | str) -> Scores:
@@ -166,8 +173,9 @@ class Scores:
                 },
                 thresholds=meta["thresholds"],
                 clusters=tuple(meta["clusters"]),
+                sheets=unpacked(tensors, meta.get("sheets", ())),
             )
-        except (KeyError, ValueError, IndexError, AttributeError) as error:
+        except (KeyError, ValueError, IndexError, AttributeError, TypeError) as error:
             raise BadFile(f"{path} is damaged ({error!r}); evaluate again") from error
 
 

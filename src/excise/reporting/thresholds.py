@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from excise.errors import BadSetting, UserError
+from excise.primitives.panel import Sheet
 from excise.reporting.attacks import AttackResult
 from excise.reporting.figures import Rate
-from excise.reporting.findings import Inversions
+from excise.reporting.findings import Inversions, Kept, Replacement, counted
 from excise.reporting.record import Record
+from excise.reporting.sheets import SECTIONS, ScoreSheet
 from excise.reporting.subject import Check
 from excise.reporting.tables import Scores
 
@@ -37,6 +39,8 @@ def at_threshold(record: Record, scores: Scores, threshold: float) -> Record:
         )
     table = _Table(looks, labels, threshold)
     inversions = record.inversions
+    every = _Sheets(record, scores.sheets, dict.fromkeys(labels, threshold))
+    replacement = every.replacement()
     return record.model_copy(
         update={
             "judges": tuple(
@@ -72,11 +76,15 @@ def at_threshold(record: Record, scores: Scores, threshold: float) -> Record:
             "excess": None,
             "worst_found": None,
             "recoveries": (),
-            "replacement": None,
+            "kept": every.kept(),
+            "replacement": replacement,
             "strength": None,
-            "checks": (*record.checks, _said(judge.name, labels, threshold)),
+            "checks": (*record.checks, _said(judge.name, labels, threshold, replacement is None)),
         }
     )  # fmt: skip
+
+
+PLAIN, _, KEPT = SECTIONS
 
 
 class _Table:
@@ -93,6 +101,44 @@ class _Table:
 
     def rates(self, group: str, old: Mapping[str, Rate]) -> dict[str, Rate]:
         return {arm: self.rate(group, arm) or rate for arm, rate in old.items()}
+
+
+class _Sheets:
+    """What depends on every label at once, from the raw scores of every class."""
+
+    def __init__(
+        self, record: Record, sheets: Sequence[ScoreSheet], moved: Mapping[str, float]
+    ) -> None:
+        self._record = record
+        self._moved = moved
+        self._of = {(one.section, one.arm): one for one in sheets}
+
+    def _at(self, sheet: Sheet) -> Sheet:
+        return sheet.at({label: cut for label, cut in self._moved.items() if label in sheet.labels})
+
+    def kept(self) -> Kept | None:
+        """With the pictures that show nothing counted again; other labels kept their thresholds."""
+        old = self._record.kept
+        if old is None:
+            return None
+        found = dict(old.nothing)
+        for arm in found:
+            one = self._of.get((KEPT, arm))
+            if one is not None:
+                found[arm] = Rate.of(int(self._at(one.sheet).nothing.sum()), len(one.sheet))
+        return old.model_copy(update={"nothing": found})
+
+    def replacement(self) -> Replacement | None:
+        """What is drawn instead; None without the scores of every class."""
+        old = self._record.replacement
+        names = {str(name) for one in self._record.subject.concepts for name in _names(one)}
+        if old is None or any((PLAIN, arm) not in self._of for arm in old.counts):
+            return None
+        counts = {}
+        for arm in old.counts:
+            part = self._of[PLAIN, arm].take(sorted(names))
+            counts[arm] = counted(self._at(part).strongest(old.among))
+        return old.model_copy(update={"counts": counts})
 
 
 def _attack(attack: AttackResult, table: _Table) -> AttackResult:
@@ -127,13 +173,13 @@ def _names(concept: Mapping[str, object]) -> list[object]:
     return [concept.get("name"), *(synonyms if isinstance(synonyms, list) else [])]
 
 
-def _said(judge: str, labels: set[str], threshold: float) -> Check:
+def _said(judge: str, labels: set[str], threshold: float, unknown: bool) -> Check:
+    left = "best of R, the excess, decoys" + (" and what is drawn instead" if unknown else "")
     return Check(
         name="threshold",
         level="warning",
         found=f"{judge} at {threshold:g} for {', '.join(sorted(labels))}, not as fixed beforehand.",
         meaning="A threshold that is moved after the fact makes the rate a choice.",
-        advice="Rates were found again from the table of scores. The strength curve, best of R, "
-        "the excess, the worst case, curves of recovery, decoys and what is drawn instead are left "
-        "out, since they are not in it.",
+        advice="Rates were found again from the table of scores. The strength curve, the worst "
+        f"case, curves of recovery, {left} are left out, since they are not in it.",
     )

@@ -3,7 +3,7 @@
 Wilson for pictures inside one artefact; clustered intervals across restarts and prompts; one bound
 that holds for all attacks at once; figures from several edits that share what they were measured
 on; best of R restarts without bias; tests that may be looked at at any time; and the power that a
-claim has.
+claim has. And one number for curves of kept against excess.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from excise.stats.pooled import Pooled, pooled, pooled_rate_upper, pooled_ratio
 from excise.stats.power import design_effect, power, sample_size
 from excise.stats.rate import Rate
 from excise.stats.sequential import Decision, EProcess, decide
+from excise.stats.tradeoff import Tradeoff, area, envelope, tradeoff
 from excise.stats.worst import Worst, cluster_bootstrap, worst_excess
 
 __all__ = [
@@ -37,7 +38,9 @@ __all__ = [
     "Observations",
     "Pooled",
     "Rate",
+    "Tradeoff",
     "Worst",
+    "area",
     "best_of_curve",
     "best_of_r",
     "best_of_weights",
@@ -46,6 +49,7 @@ __all__ = [
     "decide",
     "design_effect",
     "difference_interval",
+    "envelope",
     "pooled",
     "pooled_rate_upper",
     "pooled_ratio",
@@ -54,6 +58,7 @@ __all__ = [
     "sample_size",
     "singleton_share",
     "survival_bound",
+    "tradeoff",
     "wilson",
     "wilson_lower",
     "wilson_upper",

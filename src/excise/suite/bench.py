@@ -8,9 +8,11 @@ from typing import Any
 
 from torch import Tensor
 
+from excise.primitives.clip import extractors
 from excise.primitives.panel import label_of
 from excise.primitives.probe import Look, Probe
 from excise.primitives.prompts import completed
+from excise.primitives.vision import Extractor
 from excise.progress import SILENT
 from excise.store import Artefact, Cache, Json, Stage, Stages, hash_json
 from excise.suite.arms import SHARED, Arm
@@ -30,7 +32,8 @@ class Bench:
     judge: what counts, a `Jury` where several look. shipped: results that came with the package,
     which are only read. cache: where those of the base and the oracle are kept between runs.
     stages: where those of the other arms are, to go on from after a kill. spent: by section and
-    arm, also where the result had been kept. counted: results whose costs are in it.
+    arm, also where the result had been kept. counted: results whose costs are in it. networks:
+    those of `extractors`, once there are some.
     """
 
     arms: Mapping[str, Arm]
@@ -45,6 +48,7 @@ class Bench:
     looks: dict[tuple[str, str], Look] = field(default_factory=dict)
     spent: dict[tuple[str, str], Costs] = field(default_factory=dict)
     counted: set[str] = field(default_factory=set)
+    networks: list[dict[str, Extractor]] = field(default_factory=list)
 
     @property
     def plain(self) -> TextToImage:
@@ -70,25 +74,49 @@ class Bench:
         """The first arm of a role."""
         return next((arm for arm in self.arms.values() if arm.role == role), None)
 
-    def look(self, arm: Arm, probe: Probe, section: str) -> Look:
-        """A probe as one of the models draws it; the same pictures are drawn once."""
+    @property
+    def extractors(self) -> Mapping[str, Extractor]:
+        """What describes pictures by vectors: see `excise.primitives.clip.extractors`."""
+        if not self.networks:
+            self.networks.append(extractors(self.judge, self.plain))
+        return self.networks[0]
+
+    def look(self, arm: Arm, probe: Probe, section: str, *, described: bool = False) -> Look:
+        """A probe as one of the models draws it; the same pictures are drawn once.
+
+        described: by the `extractors` too.
+        """
         name = (arm.key, probe.digest)
         known = self.looks.get(name)
+        wanted = self.extractors if described else {}
         # A judge that is no panel answers only what it is asked.
-        if known is None or not set(probe.labels) <= set(known.sheet.labels):
+        if (
+            known is None
+            or not set(probe.labels) <= set(known.sheet.labels)
+            or not set(wanted) <= set(known.features)
+        ):
 
             def draw() -> Made:
                 with arm.live() as model:
-                    made = probe.look(model, self.judge, progress=self.progress).artefact()
+                    made = probe.look(
+                        model, self.judge, extractors=wanted, progress=self.progress
+                    ).artefact()
                 return made.tensors, made.record
 
-            key = {"look": probe.digest, "labels": sorted(probe.labels)}
+            key: dict[str, Any] = {"look": probe.digest, "labels": sorted(probe.labels)}
+            if wanted:
+                key["features"] = {
+                    one: getattr(network, "digest", None) for one, network in wanted.items()
+                }
             self.looks[name] = known = Look.of(probe, self.kept(section, arm, key, draw))
         return known.relabelled(probe)
 
-    def every(self, probe: Probe, section: str) -> dict[str, Look]:
+    def every(self, probe: Probe, section: str, *, described: bool = False) -> dict[str, Look]:
         """A probe as all of the models draw it, by arm."""
-        return {key: self.look(arm, probe, section) for key, arm in self.arms.items()}
+        return {
+            key: self.look(arm, probe, section, described=described)
+            for key, arm in self.arms.items()
+        }
 
     def kept(
         self, section: str, arm: Arm, key: Mapping[str, Any], make: Callable[[], Made]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import isfinite
 from typing import Literal
 
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from excise.primitives.probe import Look
 from excise.reporting.figures import Estimate, Rate
+from excise.reporting.sheets import ScoreSheet
 from excise.reporting.subject import Pictures
 from excise.reporting.tables import Scores
 from excise.stats import Interval
@@ -30,10 +31,12 @@ PictureKind = Literal[
 class Book:
     """Collects rows and sheets in the order in which sections add them.
 
-    odd: what came out as no finite number, and is left out of the report.
+    odd: what came out as no finite number, and is left out of the report. raw: every class's
+    scores.
     """
 
     scores: list[Scores] = field(default_factory=list)
+    raw: list[ScoreSheet] = field(default_factory=list)
     groups: list[Pictures] = field(default_factory=list)
     sheets: dict[str, Tensor] = field(default_factory=dict)
     odd: list[str] = field(default_factory=list)
@@ -48,6 +51,10 @@ class Book:
             prompts=[shot.prompt.text for shot in shots],
             seeds=[shot.seed for shot in shots],
         )
+
+    def keep(self, section: str, looks: Mapping[str, Look]) -> None:
+        """Enter what was said of every class, of each picture of a section, by arm."""
+        self.raw += [ScoreSheet.of(section, arm, look) for arm, look in looks.items()]
 
     def enter(
         self, group: str, arm: str, score: Score, *, prompts: Sequence[str], seeds: Sequence[int]
@@ -111,4 +118,6 @@ class Book:
     @property
     def table(self) -> Scores | None:
         """All rows; None without any."""
-        return Scores.concat(self.scores, CLUSTERS) if self.scores else None
+        if not self.scores:
+            return None
+        return replace(Scores.concat(self.scores, CLUSTERS), sheets=tuple(self.raw))

@@ -89,9 +89,8 @@ def judges(bench: Bench) -> tuple[JudgeFacts, ...]:
     for panel, role in zip(panels, ROLES, strict=False):
         cuts: Mapping[str, float] = getattr(panel, "thresholds", {})
         own = {name: float(cuts[name]) for name in bench.full.names if name in cuts}
-        found.append(
-            JudgeFacts.model_validate({"name": title(panel), "role": role, "thresholds": own})
-        )
+        facts = {"name": title(panel), "role": role, "thresholds": own}
+        found.append(JudgeFacts.model_validate({**facts, "note": getattr(panel, "note", "")}))
     return tuple(found)
 
 

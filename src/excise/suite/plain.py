@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from typing import Literal
 
@@ -13,13 +12,14 @@ from excise.primitives.kept import kept, kept_probe
 from excise.primitives.panel import labels_of, title
 from excise.primitives.probe import Look, Probe, plain_probe, shots
 from excise.reporting.figures import Estimate, Rate
-from excise.reporting.findings import Kept, KeptRow, RateRow, Replacement
+from excise.reporting.findings import Kept, KeptRow, RateRow, Replacement, counted
+from excise.reporting.sheets import SECTIONS
 from excise.suite.bench import Bench
 from excise.suite.book import Book
 from excise.suite.quality import measures
 from excise.types import Concept
 
-PLAIN, PAIRS, KEPT = "plain use", "two objects", "kept"
+PLAIN, PAIRS, KEPT = SECTIONS
 Kind = Literal["word", "synonym", "held_back", "guidance"]
 
 
@@ -45,6 +45,7 @@ def plain_rows(bench: Bench, book: Book) -> tuple[RateRow, ...]:
     """The pooled figure first, then each word, each scale, each template."""
     probe = use_probe(bench)
     looks = bench.every(probe, PLAIN)
+    book.keep(PLAIN, looks)
     rows = [_row(bench, book, "plain", "all plain prompts", "plain", looks)]
     for group in probe.groups:
         kind, label = kind_of(bench.full, group)
@@ -129,7 +130,9 @@ def pair_rows(bench: Bench, book: Book) -> tuple[RateRow, ...]:
         bench.every(own, PAIRS),
     )
     rates = {}
-    for arm, look in bench.every(other, PAIRS).items():
+    looks = bench.every(other, PAIRS)
+    book.keep(PAIRS, looks)
+    for arm, look in looks.items():
         rates[arm] = Rate.of(int(look.hits.sum()), len(look))
     second = RateRow(
         key="two-other",
@@ -163,7 +166,8 @@ def kept_section(bench: Bench, book: Book) -> Kept | None:
     probe = everything_else(bench)
     if probe is None:
         return None
-    looks = bench.every(probe, KEPT)
+    looks = bench.every(probe, KEPT, described=True)
+    book.keep(KEPT, looks)
     base = bench.role("base")
     near = near_of(bench, probe)
     against: dict[str, KeptFigures] = {}
@@ -211,7 +215,14 @@ def kept_section(bench: Bench, book: Book) -> Kept | None:
         nothing={
             arm: Rate.of(int(look.sheet.nothing.sum()), len(look)) for arm, look in looks.items()
         },
-        measures=measures(book, looks, near, None if base is None else base.key),
+        measures=measures(
+            book,
+            looks,
+            near,
+            None if base is None else base.key,
+            networks=bench.extractors,
+            seed=bench.seed,
+        ),
     )
 
 
@@ -226,12 +237,12 @@ def replacement(bench: Bench) -> Replacement:
     probe = use_probe(bench)
     named = [group for group in probe.groups if group in bench.full.names]
     counts = {}
+    among: tuple[str, ...] = ()
     for arm, look in bench.every(probe, PLAIN).items():
         part = look.take(look.rows(named))
-        things = part.sheet.things
+        among = part.sheet.things
         if bench.full.kind == "style":
             styles = [row.name for row in bench.plain.known if row.kind == "style"]
-            things = (*styles, bench.label, "plain") if styles else things
-        ranked = Counter(part.sheet.strongest(things)).most_common()
-        counts[arm] = dict(sorted(ranked, key=lambda item: (-item[1], item[0])))
-    return Replacement(counts=counts)
+            among = (*styles, bench.label, "plain") if styles else among
+        counts[arm] = counted(part.sheet.strongest(among))
+    return Replacement(counts=counts, among=among)

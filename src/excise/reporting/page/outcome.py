@@ -165,7 +165,7 @@ def _measures(found: Sequence[Measure], series: Sequence[Series]) -> list[Part]:
         ),
     )
     notes = list(dict.fromkeys(m.note for m in found if m.note))
-    said = Text(heading="Variety and drift", body=" ".join(notes))
+    said = Text(heading="Variety, drift and fit", body=" ".join(notes))
     return [said, figures]
 
 
