@@ -143,6 +143,19 @@ def test_the_curve_of_dependent_restarts_goes_in_their_order() -> None:
         result(select[..., :1], torch.zeros(4, 3, 1)).budget_curve()
 
 
+def test_a_trimmed_result_is_the_same_but_for_the_inputs_that_were_not_chosen() -> None:
+    whole = result(values(5, 3, 2), values(5, 3, 4, seed=1))
+    small = AttackResult.of(whole.trimmed().artefact())
+    assert len(small) == 5
+    assert small.rate == whole.rate
+    assert small.best_of(2) == whole.best_of(2)
+    assert [r.prompts[0].text for r in small.chosen_requests] == [
+        r.prompts[0].text for r in whole.chosen_requests
+    ]
+    assert len(small.requests) == 1
+    assert small.trimmed().artefact().record == small.artefact().record
+
+
 def test_it_is_read_back_as_it_was(tmp_path: Path) -> None:
     found = result(values(2, 2, 3), values(2, 2, 4))
     plain = Condition(tensors={"hidden": torch.zeros(1, 2, 3)})

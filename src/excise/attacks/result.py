@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,10 +27,11 @@ Chooses = Literal["prompt", "restart"]
 class AttackResult:
     """N restarts of an attack on P prompts, looked at on S seeds and scored on T others.
 
-    requests: N tuples of P requests for one picture each. select: float32 (N, P, S), the judge's
-    values on the select seeds. score: (N, P, T) on the score seeds; not a number where nothing was
-    drawn, which is all but the chosen where no restarts are pooled. threshold: of the
-    judge. searched, drawn: what the search and the pictures for the judge have cost.
+    requests: N tuples of P requests for one picture each; of a `trimmed` result one, the chosen.
+    select: float32 (N, P, S), the judge's values on the select seeds. score: (N, P, T) on the score
+    seeds; not a number where nothing was drawn, which is all but the chosen where no restarts are
+    pooled. threshold: of the judge. searched, drawn: what the search and the pictures for the judge
+    have cost.
     gradients: where an attack on the loss met hooks, how much gradient came through, and which were
     gone around.
     """
@@ -55,7 +56,7 @@ class AttackResult:
     gradients: Flow | None = None
 
     def __len__(self) -> int:
-        return len(self.requests)
+        return len(self.select)
 
     @property
     def looks(self) -> NDArray[np.intp]:
@@ -74,6 +75,8 @@ class AttackResult:
     @property
     def chosen_requests(self) -> tuple[Request, ...]:
         """What to draw from, a prompt each."""
+        if len(self.requests) < len(self):
+            return self.requests[0]
         return tuple(self.requests[r][p] for p, r in enumerate(self.chosen))
 
     @property
@@ -213,6 +216,10 @@ class AttackResult:
             "drawn": self.drawn.to_json(),
             "gradients": None if self.gradients is None else self.gradients.to_json(),
         }
+
+    def trimmed(self) -> AttackResult:
+        """The same without the inputs that were not chosen, which are most of its bytes."""
+        return replace(self, requests=(self.chosen_requests,))
 
     def artefact(self) -> Artefact:
         """Values, requests and what they need to be drawn again."""

@@ -168,7 +168,7 @@ def _reached(
 
         def run(arm: Arm = arm) -> Made:
             with arm.live() as model:
-                made = run_attack(
+                found = run_attack(
                     attack,
                     model,
                     concept,
@@ -180,7 +180,8 @@ def _reached(
                     seed=bench.seed,
                     pool=attack.chooses == "restart",
                     progress=bench.progress,
-                ).artefact()
+                )
+            made = found.trimmed().artefact()
             return made.tensors, made.record
 
         yield arm.key, AttackResult.of(bench.kept(f"attack {attack.name}", arm, key, run), edits)
