@@ -12,13 +12,13 @@ import torch
 from numpy.typing import NDArray
 
 from excise.errors import UserError
+from excise.reporting.reached import best_of
 from excise.store import load_tensors, save_tensors
 from excise.suite.battery import fight
 from excise.suite.bench import Bench
 from excise.suite.evaluate import ENTRIES, Settings
 from excise.suite.held_out import found_losses, held_out
 from excise.suite.plain import KEPT, PLAIN, everything_else, use_probe
-from excise.suite.returned import best_of
 from excise.suite.sizes import FIRST
 
 Array = NDArray[np.float64]

@@ -21,12 +21,12 @@ from excise.api.evaluating import arms_of
 from excise.attacks.base import Attack
 from excise.edit import Edit
 from excise.progress import for_stream
+from excise.reporting.reached import best_of, hits_of, rate_of
 from excise.store import read_json, write_json, write_text
 from excise.suite import SIZES, Sizes
 from excise.suite.battery import Field, fight
 from excise.suite.bench import Bench
 from excise.suite.evaluate import bench_of
-from excise.suite.returned import best_of, hits_of, rate_of
 from excise.suite.rows import title
 from excise.suite.sizes import FIRST
 
@@ -97,7 +97,7 @@ class Range:
             battery = fight(replace(own, sizes=sizes), FIRST, given)
             one = battery.results[name]["edit"]
             rate, hits = rate_of(one, best_of(one)), hits_of(one, best_of(one))
-            silent = battery.rows("silent")
+            silent = battery.attempts.rows("silent")
             spent = one.searched + one.drawn
             write_json(file, {
                 "attack": name, "settings": dict(settings), "rate": rate.value, "low": rate.low,

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from excise.attacks.result import AttackResult
+from excise.reporting.attempts import Attempts
 from excise.suite.asked import Asked
 from excise.suite.battery import Battery
 from excise.types import Costs, Prompt, Request
@@ -49,3 +50,9 @@ def battery(rows: dict[str, dict[str, Any]], **kinds: Any) -> tuple[Any, Battery
     }
     results = {n: {arm: result(r, n) for arm, r in by.items()} for n, by in rows.items()}
     return bench, Battery(asked=ASKED, attacks=attacks, results=results)
+
+
+def attempts(rows: dict[str, dict[str, Any]], **kinds: Any) -> tuple[dict[str, str], Attempts]:
+    """The same, as a report keeps it; arms are called by their roles."""
+    _, found = battery(rows, **kinds)
+    return {arm: arm for arm in next(iter(rows.values()))}, found.attempts

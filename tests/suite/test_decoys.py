@@ -16,10 +16,10 @@ from tests.suite.test_evaluate import SMALL, arms
 from tests.suite.test_returned import ladder, result
 
 from excise.errors import BadFile
+from excise.reporting.reached import pooled_rate, rate_of
 from excise.suite import decoys, evaluate, plan
 from excise.suite.book import Book
 from excise.suite.decoys import decoys_of, floors, read_sheet
-from excise.suite.returned import pooled_rate, rate_of
 from excise.types import Concept
 
 

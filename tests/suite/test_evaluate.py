@@ -126,6 +126,13 @@ def test_a_renamed_concept_is_gone_in_plain_use_and_the_rest_is_as_it_was(tmp_pa
     again = Report.load(tmp_path / "out")
     assert again.to_json() == {**report.to_json(), "scores": "scores.safetensors"}
     assert again.at(0.3).record.judges[0].thresholds["cat"] == 0.3
+    same = again.at(0.5).record
+    assert same.excess == record.excess
+    assert same.worst_found == record.worst_found
+    assert same.recoveries == record.recoveries
+    for before, after in zip(record.attacks, same.attacks, strict=True):
+        assert (after.rates, after.excess, after.null) == (before.rates, before.excess, before.null)
+        assert after.confirmatory == before.confirmatory
     # All of it was kept: nothing is drawn again, and the report is the same.
     spent = two.model().costs
     assert plainly(run(tmp_path)) == plainly(report)

@@ -8,8 +8,9 @@ import torch
 
 from excise.attacks.result import AttackResult
 from excise.errors import BadSetting
+from excise.reporting.reached import excess_of, rate_of
 from excise.suite.ladder import Ladder
-from excise.suite.returned import excess_of, key_of, label_of, rate_of
+from excise.suite.returned import key_of, label_of
 from excise.suite.sizes import SIZES, sizes_of
 from excise.types import Costs, Request
 

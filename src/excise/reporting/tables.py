@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from excise.errors import BadFile
+from excise.reporting.attempts import Attempts
 from excise.reporting.figures import Rate
 from excise.reporting.sheets import ScoreSheet, packed, unpacked
 from excise.stats import Observations, rate_interval
@@ -38,7 +39,8 @@ class Scores:
         or of what was kept, or "attack/rung", "attack/null", "inverted/label".
     thresholds: by judge, by label, where a picture begins to show it.
     clusters: factors whose levels pictures share, so that intervals reckon with it.
-    sheets: the scores of every class, by section and model; no rows of the table.
+    sheets: the scores of every class, by section and model; no rows of the table. attempts: what
+    attacks reached, value by value; None without any.
     """
 
     values: NDArray[np.float32]
@@ -46,6 +48,7 @@ class Scores:
     thresholds: Mapping[str, Mapping[str, float]]
     clusters: tuple[str, ...] = field(default=())
     sheets: tuple[ScoreSheet, ...] = field(default=())
+    attempts: Attempts | None = None
 
     def __post_init__(self) -> None:
         missing = [name for name in FACTORS if name not in self.factors]
@@ -146,7 +149,11 @@ class Scores:
             tensors[f"factor/{name}"] = torch.from_numpy(codes.reshape(-1).astype(_kind(found)))
         thresholds = {judge: dict(labels) for judge, labels in self.thresholds.items()}
         matrices, sheets = packed(self.sheets)
+        if self.attempts is not None:
+            held, attempts = self.attempts.packed()
+            matrices |= held
         meta: Json = {
+            **({} if self.attempts is None else {"attempts": attempts}),
             "sheets": sheets,
             "format": FORMAT,
             "levels": levels,
@@ -174,6 +181,9 @@ class Scores:
                 thresholds=meta["thresholds"],
                 clusters=tuple(meta["clusters"]),
                 sheets=unpacked(tensors, meta.get("sheets", ())),
+                attempts=Attempts.unpacked(tensors, found)
+                if (found := meta.get("attempts")) is not None
+                else None,
             )
         except (KeyError, ValueError, IndexError, AttributeError, TypeError) as error:
             raise BadFile(f"{path} is damaged ({error!r}); evaluate again") from error

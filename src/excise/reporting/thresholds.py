@@ -7,12 +7,15 @@ from collections.abc import Mapping, Sequence
 from excise.errors import BadSetting, UserError
 from excise.primitives.panel import Sheet
 from excise.reporting.attacks import AttackResult
+from excise.reporting.attempts import Attempts, roles
 from excise.reporting.figures import Rate
 from excise.reporting.findings import Inversions, Kept, Replacement, counted
 from excise.reporting.record import Record
 from excise.reporting.sheets import SECTIONS, ScoreSheet
 from excise.reporting.subject import Check
 from excise.reporting.tables import Scores
+from excise.reporting.tried import again, curve_again
+from excise.reporting.worst_case import Arms, largest_excess, worst_found
 
 
 def at_threshold(record: Record, scores: Scores, threshold: float) -> Record:
@@ -39,6 +42,8 @@ def at_threshold(record: Record, scores: Scores, threshold: float) -> Record:
         )
     table = _Table(looks, labels, threshold)
     inversions = record.inversions
+    arms = roles(record.arms)
+    tried = (scores.attempts or Attempts()).at(threshold)
     every = _Sheets(record, scores.sheets, dict.fromkeys(labels, threshold))
     replacement = every.replacement()
     return record.model_copy(
@@ -60,7 +65,7 @@ def at_threshold(record: Record, scores: Scores, threshold: float) -> Record:
                 else row
                 for row in record.rates
             ),
-            "attacks": tuple(_attack(attack, table) for attack in record.attacks),
+            "attacks": tuple(_attack(one, table, arms, tried) for one in record.attacks),
             "agreement": tuple(
                 row.model_copy(
                     update={"rates": {**row.rates, judge.name: found}}
@@ -73,9 +78,11 @@ def at_threshold(record: Record, scores: Scores, threshold: float) -> Record:
             "pictures": tuple(
                 group.model_copy(update={"shown": {}}) for group in record.pictures
             ),
-            "excess": None,
-            "worst_found": None,
-            "recoveries": (),
+            "excess": largest_excess(arms, tried, record.seed or 0),
+            "worst_found": worst_found(arms, tried),
+            "recoveries": tuple(
+                curve_again(one, tried) for one in record.recoveries if one.name in tried.curves
+            ),
             "kept": every.kept(),
             "replacement": replacement,
             "strength": None,
@@ -141,23 +148,13 @@ class _Sheets:
         return old.model_copy(update={"counts": counts})
 
 
-def _attack(attack: AttackResult, table: _Table) -> AttackResult:
+def _attack(attack: AttackResult, table: _Table, arms: Arms, tried: Attempts) -> AttackResult:
     rungs = tuple(
         rung.model_copy(update={"rates": table.rates(f"{attack.name}/{rung.key}", rung.rates)})
         for rung in attack.rungs
     )
-    found = {
-        "rates": table.rates(f"{attack.name}/all", attack.rates),
-        "null": table.rates("reseed/all", attack.null),
-    }
-    gone: dict[str, object] = {
-        "groups": (),
-        "best_of": {},
-        "excess": {},
-        "decoys": None,
-        "confirmatory": None,
-    }
-    return attack.model_copy(update={"rungs": rungs, **found, **gone})
+    gone: dict[str, object] = {"best_of": {}, "excess": {}, "decoys": None, "confirmatory": None}
+    return again(attack.model_copy(update={"rungs": rungs, **gone}), arms, tried)
 
 
 def _inversions(inversions: Inversions, table: _Table) -> Inversions:
@@ -174,12 +171,13 @@ def _names(concept: Mapping[str, object]) -> list[object]:
 
 
 def _said(judge: str, labels: set[str], threshold: float, unknown: bool) -> Check:
-    left = "best of R, the excess, decoys" + (" and what is drawn instead" if unknown else "")
+    left = "the ladder's best of R, decoys, decisions"
+    left += " and what is drawn instead" if unknown else ""
     return Check(
         name="threshold",
         level="warning",
         found=f"{judge} at {threshold:g} for {', '.join(sorted(labels))}, not as fixed beforehand.",
         meaning="A threshold that is moved after the fact makes the rate a choice.",
-        advice="Rates were found again from the table of scores. The strength curve, the worst "
-        f"case, curves of recovery, {left} are left out, since they are not in it.",
+        advice="All else was found again from the scores that were kept. The strength curve, "
+        f"{left} are left out, since they are not among them.",
     )

@@ -13,6 +13,7 @@ from excise.attacks.changing import ChangingAttack, Recovery, run_change
 from excise.attacks.concept_inversion import ConceptInversion, Rung
 from excise.attacks.result import AttackResult
 from excise.errors import Unsupported
+from excise.reporting.attempts import NULL, Attempts
 from excise.settings import build, recipe
 from excise.stats import EProcess
 from excise.suite.arms import Arm
@@ -21,7 +22,6 @@ from excise.suite.bench import Bench, Made
 from excise.suite.ladder import attacked, seeds_of
 from excise.types import Concept, EditLike, TextToImage
 
-NULL = "reseed"
 RETURNS = 0.1
 """A cascade ends when the concept is shown to come back more often than this."""
 
@@ -40,14 +40,15 @@ class Battery:
     curves: Mapping[str, Mapping[str, Recovery]] = field(default_factory=dict)
     left_out: Mapping[str, str] = field(default_factory=dict)
 
-    @property
-    def null(self) -> Mapping[str, AttackResult]:
-        """The prompts as they are, by arm; empty if they were not drawn."""
-        return self.results.get(NULL, {})
-
-    def rows(self, *groups: str) -> list[int]:
-        """The numbers of the prompts of some groups."""
-        return [i for i, one in enumerate(self.asked) if one.group in groups]
+    @cached_property
+    def attempts(self) -> Attempts:
+        """The values that the figures are made from."""
+        return Attempts(
+            groups=tuple(one.group for one in self.asked),
+            kinds={name: (one.kind, one.rewords) for name, one in self.attacks.items()},
+            results=self.results,
+            curves=self.curves,
+        )
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -193,8 +194,7 @@ def _changed(
     bench = ground.bench
     concept, pictures = ground.subject(attack)
     _, score = seeds_of(bench)
-    # Only by its name can a model be asked for what it may have learnt again.
-    naming = [one for one in texts if one.group in ("name", "synonym")] or list(texts)
+    naming = by_name(texts)
     base = ground.unedited
     key = _key(attack, concept, pictures, naming, base, [list(score), bench.seed])
     for arm in bench.arms.values():
@@ -215,6 +215,11 @@ def _changed(
             return made.tensors, made.record
 
         yield arm.key, Recovery.of(bench.kept(f"attack {attack.name}", arm, key, run))
+
+
+def by_name(texts: Sequence[Asked]) -> list[Asked]:
+    """The prompts that a changed model is asked: only by name may it say what it learnt again."""
+    return [one for one in texts if one.group in ("name", "synonym")] or list(texts)
 
 
 def _key(

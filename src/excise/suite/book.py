@@ -11,6 +11,7 @@ from typing import Literal
 from torch import Tensor
 
 from excise.primitives.probe import Look
+from excise.reporting.attempts import Attempts
 from excise.reporting.figures import Estimate, Rate
 from excise.reporting.sheets import ScoreSheet
 from excise.reporting.subject import Pictures
@@ -40,6 +41,7 @@ class Book:
     groups: list[Pictures] = field(default_factory=list)
     sheets: dict[str, Tensor] = field(default_factory=dict)
     odd: list[str] = field(default_factory=list)
+    attempts: Attempts | None = None
 
     def rate(self, group: str, arm: str, look: Look, label: str) -> Rate:
         """Enter how a judge scored the pictures of a look, and say how many show the label."""
@@ -120,4 +122,5 @@ class Book:
         """All rows; None without any."""
         if not self.scores:
             return None
-        return replace(Scores.concat(self.scores, CLUSTERS), sheets=tuple(self.raw))
+        whole = Scores.concat(self.scores, CLUSTERS)
+        return replace(whole, sheets=tuple(self.raw), attempts=self.attempts)

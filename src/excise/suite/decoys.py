@@ -22,10 +22,11 @@ from excise.attacks.result import AttackResult
 from excise.errors import BadFile
 from excise.primitives.panel import labels_of
 from excise.reporting.attacks import Decoys
+from excise.reporting.reached import pooled_excess, pooled_rate
 from excise.suite.bench import Bench
 from excise.suite.book import Book
 from excise.suite.ladder import ORACLE_MOST, Ladder, attacks, one
-from excise.suite.returned import enter, key_of, pooled_excess, pooled_rate
+from excise.suite.returned import enter, key_of
 from excise.types import Concept, digest
 
 DECOYS = "decoys"

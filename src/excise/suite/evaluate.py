@@ -15,10 +15,12 @@ from excise.method import Budget
 from excise.primitives.panel import labels_of
 from excise.progress import SILENT, stage
 from excise.reporting.attacks import AttackResult, Excess, Recovery, WorstFound
+from excise.reporting.attempts import roles
 from excise.reporting.findings import AgreementRow, OverErasure, Stop
 from excise.reporting.record import Record
 from excise.reporting.report import Report
 from excise.reporting.subject import Criteria
+from excise.reporting.worst_case import largest_excess, worst_found
 from excise.store import Cache, Stages
 from excise.suite import agreement, facts, gallery, history, plain
 from excise.suite.arms import Arm
@@ -37,7 +39,6 @@ from excise.suite.ladder import Ladder, can_attack, climb
 from excise.suite.rows import LADDER, attack_row, ladder_row, recovery, shown, title
 from excise.suite.sizes import Sizes, sizes_of
 from excise.suite.slider import slider
-from excise.suite.worst_case import largest_excess, worst_found
 from excise.types import Concept, Judge, Progress, Prompt
 
 Settings = Mapping[str, Mapping[str, object]]
@@ -220,6 +221,8 @@ def _searched(
     tried = attack_decoys(bench, ladder.headline, len(ladder.pictures)) if ladder.rungs else {}
     decoys = floors(book, ladder, tried)
     battery = fight(bench, ladder.headline, settings, texts)
+    arms = roles(tuple(bench.arms.values()))
+    book.attempts = battery.attempts
     sides = decisions(bench, battery)
     rows = []
     if ladder.rungs and LADDER not in battery.results:
@@ -240,8 +243,8 @@ def _searched(
         battery=battery,
         held=held,
         attacks=tuple(rows),
-        excess=largest_excess(bench, battery),
-        worst=worst_found(bench, battery),
+        excess=largest_excess(arms, battery.attempts, bench.seed),
+        worst=worst_found(arms, battery.attempts),
         over_erasure=over_erasure(bench, book, held),
         agreement=agreement.attacked_agreement(bench, book, battery, seen),
     )

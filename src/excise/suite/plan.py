@@ -13,8 +13,8 @@ from excise.attacks.changing import ChangingAttack
 from excise.method import Budget
 from excise.primitives.denoising import Bank, concept_loss
 from excise.suite.arms import SHARED, Arm
-from excise.suite.asked import asked
-from excise.suite.battery import Field
+from excise.suite.asked import Asked, asked
+from excise.suite.battery import Field, by_name
 from excise.suite.bench import Bench
 from excise.suite.decoys import ROLES, decoys_of
 from excise.suite.held_out import CAPTIONS
@@ -121,7 +121,7 @@ def plan(
     rows = sizes.restarts * sizes.steps * 4  # pictures, noises and levels a restart and step
     decoys = len(decoys_of(bench))
     ground = Field(bench=bench, rung=FIRST, settings=settings or {})
-    texts = len(asked(bench))
+    texts = asked(bench)
     lines: list[Line] = []
     for arm in arms:
         shared = arm.role in SHARED
@@ -169,13 +169,13 @@ def plan(
     return Plan(lines=tuple(lines))
 
 
-def _battle(ground: Field, name: str, arm: Arm, texts: int, kept: bool) -> Line | None:
+def _battle(ground: Field, name: str, arm: Arm, asked: Sequence[Asked], kept: bool) -> Line | None:
     """One attack of the battery, at most; what learns may stop before."""
-    attack, sizes = ground.attack(name), ground.bench.sizes
+    attack, sizes, texts = ground.attack(name), ground.bench.sizes, len(asked)
     if ground.missing(attack) is not None:
         return None
     if isinstance(attack, ChangingAttack):
-        pictures = attack.candidates * texts * sizes.score
+        pictures = attack.candidates * len(by_name(asked)) * sizes.score
     elif attack.chooses == "restart" and attack.independent:
         pictures = attack.candidates * texts * (sizes.select + sizes.score)
     else:

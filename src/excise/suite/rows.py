@@ -13,28 +13,22 @@ from excise.attacks.base import Attack
 from excise.attacks.result import AttackResult as Found
 from excise.primitives.panel import read
 from excise.primitives.probe import thumbnails
-from excise.reporting.attacks import AttackResult, Decoys, Recovery, RecoveryPoint, Rung
-from excise.reporting.figures import Cost, Estimate, Rate
+from excise.reporting.attacks import AttackResult, Decoys, Recovery, Rung
+from excise.reporting.attempts import roles
+from excise.reporting.figures import Cost, Estimate
+from excise.reporting.reached import best_of, curve_of, excess_of, rate_of
+from excise.reporting.tried import figures, points
 from excise.rng import seed_of
 from excise.settings import recipe
-from excise.stats import rate_interval
 from excise.suite.arms import Arm
-from excise.suite.asked import GROUPS
-from excise.suite.battery import NULL, Battery
+from excise.suite.battery import Battery
 from excise.suite.bench import Bench, Made
 from excise.suite.book import Book
 from excise.suite.ladder import ORACLE_MOST, Ladder
-from excise.suite.returned import best_of, curve_of, enter, excess_of, key_of, label_of, rate_of
-from excise.suite.worst_case import confirmatory
+from excise.suite.returned import enter, key_of, label_of
 from excise.types import merged
 
 LADDER = "concept_inversion"
-WORDS = {
-    "name": "prompts that name it",
-    "synonym": "prompts with another word for it",
-    "held_back": "prompts with a word that no eraser was given",
-    "silent": "prompts that do not name it",
-}
 TITLES = {
     "concept_inversion": "Concept Inversion",
     "diverse_inversion": "Diverse Inversion",
@@ -66,10 +60,7 @@ def attack_row(
         enter(book, f"{name}/all", arm, one)
     first = next(iter(results.values()))
     r = best_of(first)
-    oracle = bench.role("oracle")
-    floor = None if oracle is None else results[oracle.key]
     climbed = name == LADDER
-    curves = {arm: found for arm, one in results.items() if (found := curve_of(one)) is not None}
     return AttackResult(
         name=name,
         label=title(name),
@@ -77,10 +68,7 @@ def attack_row(
         paper=attack.paper,
         kind="injecting" if attack.kind == "injecting" else "confirming",
         needs=tuple(sorted(attack.needs)),
-        confirmatory=confirmatory(bench, battery, name),
         what=label_of(ladder.headline) if climbed else f"{len(first.prompts)} prompts",
-        rates={arm: rate_of(one, r) for arm, one in results.items()},
-        groups=groups(battery, results, r),
         budget={
             "restarts": len(first),
             **({} if r is None else {"best_of": r}),
@@ -91,19 +79,11 @@ def attack_row(
         },
         rungs=rungs(book, ladder) if climbed else (),
         headline=key_of(ladder.headline) if climbed and ladder.rungs else None,
-        best_of=curves,
         delta_loss=dict(delta),
-        excess={}
-        if floor is None
-        else {
-            arm: excess_of(one, floor, r)[0]
-            for arm, one in results.items()
-            if oracle is not None and arm != oracle.key
-        },
-        null={} if name == NULL else {a: rate_of(x, best_of(x)) for a, x in battery.null.items()},
         decoys=decoys if climbed else None,
         costs={arm: Cost.of(one.searched + one.drawn) for arm, one in results.items()},
         note=note(ladder) if climbed else "",
+        **figures(roles(tuple(bench.arms.values())), battery.attempts, name),
     )
 
 
@@ -133,17 +113,6 @@ def ladder_row(bench: Bench, book: Book, ladder: Ladder, decoys: Decoys | None) 
     )
 
 
-def groups(battery: Battery, results: Mapping[str, Found], r: int | None) -> tuple[Rung, ...]:
-    """The rates by kind of prompt, where there are several."""
-    found = []
-    for group in GROUPS:
-        rows = battery.rows(group)
-        if rows and len(rows) < len(battery.asked):
-            rates = {arm: rate_of(one, r, rows) for arm, one in results.items()}
-            found.append(Rung(key=group, label=WORDS[group], rates=rates))
-    return tuple(found)
-
-
 def rungs(book: Book, ladder: Ladder) -> tuple[Rung, ...]:
     """Those of the token ladder, at its own smaller budget."""
     found = []
@@ -156,28 +125,15 @@ def rungs(book: Book, ladder: Ladder) -> tuple[Rung, ...]:
 
 
 def recovery(battery: Battery, name: str) -> Recovery:
-    """A curve of cost against recovery. Points that only some models have are left out."""
+    """A curve of cost against recovery."""
     attack, curves = battery.attacks[name], battery.curves[name]
-    shared = [x for x in next(iter(curves.values())).labels
-              if all(x in one.labels for one in curves.values())]  # fmt: skip
-    points = []
-    for label in shared:
-        rates: dict[str, Rate] = {}
-        cost: Mapping[str, float] = {}
-        for arm, one in curves.items():
-            place = one.labels.index(label)
-            seen = one.observations(place)
-            hits, n = int(seen.values.sum()), len(seen.values)
-            rates[arm] = Rate.within(rate_interval(seen), n, hits)
-            cost = one.costs[place]
-        points.append(RecoveryPoint(label=label, cost=dict(cost), rates=rates))
     costs = {arm: Cost.of(sum(one.searched, one.drawn)) for arm, one in curves.items()}
     return Recovery(
         name=name,
         label=title(name),
         definition=definition(attack),
         paper=attack.paper,
-        points=tuple(points),
+        points=points(battery.attempts, name),
         costs=costs,
     )
 

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 import numpy as np
 
 from excise.attacks.result import observed
+from excise.reporting.attempts import NULL
+from excise.reporting.reached import Hits, best_of, hits_of
 from excise.reporting.subject import Check
 from excise.reporting.wording import listed, number, percent, points
 from excise.stats.clusters import difference_interval
-from excise.suite.battery import NULL, Battery
+from excise.suite.battery import Battery
 from excise.suite.checks.base import Evidence
-from excise.suite.returned import Hits, best_of, hits_of
 from excise.suite.rows import title
 
 MORE = 0.1
@@ -28,12 +29,12 @@ def no_budget_does_as_well(seen: Evidence) -> Iterator[Check]:
     Explanation: it failed where the concept certainly is, so its failure on the edit says nothing.
     """
     base, battery = seen.bench.role("base"), seen.battery
-    if base is None or battery is None or base.key not in battery.null:
+    if base is None or battery is None or base.key not in battery.attempts.null:
         return
-    rows = battery.rows("silent")
+    rows = battery.attempts.rows("silent")
     if len(rows) < 2:
         return
-    null = battery.null[base.key].hits[rows]
+    null = battery.attempts.null[base.key].hits[rows]
     if null.mean() >= FULL:
         return
     idle = []
@@ -67,7 +68,7 @@ def black_box_beats_white_box(seen: Evidence) -> Iterator[Check]:
     edit, battery = seen.bench.role("edit"), seen.battery
     if edit is None or battery is None:
         return
-    rows = battery.rows("silent") or list(range(len(battery.asked)))
+    rows = battery.attempts.rows("silent") or list(range(len(battery.asked)))
     confirming = [n for n in battery.results if battery.attacks[n].kind == "confirming"]
     white = [n for n in confirming if "gradients" in battery.attacks[n].needs]
     black = [n for n in confirming if n not in white and not {"base", "weights"}

@@ -4,16 +4,16 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tests.suite.arena import P, T, battery, result
+from tests.suite.arena import P, T, attempts, result
 
-from excise.suite.worst_case import confirmatory, ensemble, largest_excess, worst_found
+from excise.reporting.worst_case import confirmatory, ensemble, largest_excess, worst_found
 
 SILENT = [0] * 12 + [1] * 4
 
 
 def test_an_attack_can_tell_by_prompts_that_do_not_name_the_concept() -> None:
     named = [1 - x for x in SILENT]
-    bench, found = battery(
+    arms, found = attempts(
         {
             "good": {"base": 1, "edit": 0, "oracle": 0},
             "mute": {"base": named, "edit": 0, "oracle": 0},  # only where it is named
@@ -25,27 +25,27 @@ def test_an_attack_can_tell_by_prompts_that_do_not_name_the_concept() -> None:
         plain={"rewords": False},
         start={"kind": "injecting"},
     )
-    can = {name: confirmatory(bench, found, name) for name in found.attacks}
+    can = {name: confirmatory(arms, found, name) for name in found.kinds}
     assert can == {"good": True, "mute": False, "injects": False, "plain": True, "start": False,
                    "reseed": True}  # fmt: skip
 
 
 def test_nobody_can_say_without_base_or_oracle() -> None:
-    bench, found = battery({"good": {"base": 1, "edit": 0}})
-    assert confirmatory(bench, found, "good") is None
-    assert largest_excess(bench, found) is None
-    assert worst_found(bench, found) is not None
+    arms, found = attempts({"good": {"base": 1, "edit": 0}})
+    assert confirmatory(arms, found, "good") is None
+    assert largest_excess(arms, found) is None
+    assert worst_found(arms, found) is not None
 
 
 def test_the_excess_is_the_largest_of_those_that_can_tell_and_no_difference_of_maxima() -> None:
-    bench, found = battery(
+    arms, found = attempts(
         {
             "one": {"base": 1, "edit": 0.5, "oracle": 0.16},
             "two": {"base": 1, "edit": 0.6, "oracle": 0.0},
             "injects": {"base": 1, "edit": 1, "oracle": 0.5},
         }
     )
-    excess = largest_excess(bench, found)
+    excess = largest_excess(arms, found)
     assert excess is not None
     assert set(excess.values) == {"one", "two"}
     assert excess.attack == "two"
@@ -55,8 +55,8 @@ def test_the_excess_is_the_largest_of_those_that_can_tell_and_no_difference_of_m
 
 def test_plain_words_alone_are_no_bound_on_what_a_search_finds() -> None:
     rows = {"reseed": {"base": 1, "edit": 0, "oracle": 0}}
-    bench, found = battery(rows)
-    assert largest_excess(bench, found) is None
+    arms, found = attempts(rows)
+    assert largest_excess(arms, found) is None
 
 
 def test_the_worst_case_takes_for_each_prompt_what_looked_best() -> None:
@@ -73,13 +73,13 @@ def test_the_worst_case_takes_for_each_prompt_what_looked_best() -> None:
 
 
 def test_attacks_that_inject_are_not_in_the_worst_case() -> None:
-    bench, found = battery(
+    arms, found = attempts(
         {
             "good": {"base": 1, "edit": 0, "oracle": 0},
             "injects": {"base": 1, "edit": 1, "oracle": 1},
         }
     )
-    worst = worst_found(bench, found)
+    worst = worst_found(arms, found)
     assert worst is not None
     assert worst.rates["edit"].value == 0
     assert worst.chosen["edit"] == {"good": P}

@@ -9,55 +9,55 @@ import numpy as np
 
 from excise.attacks.result import AttackResult, observed
 from excise.reporting.attacks import Excess, WorstFound
+from excise.reporting.attempts import NULL, Attempts
 from excise.reporting.figures import Rate
+from excise.reporting.reached import LEVEL, Hits, best_of, hits_of, restarts_se
 from excise.stats import rate_interval, worst_excess
-from excise.suite.battery import NULL, Battery
-from excise.suite.bench import Bench
-from excise.suite.returned import LEVEL, best_of, hits_of, restarts_se
+
+Arms = Mapping[str, str]
+"""By role, the key of its arm."""
 
 BASE_LEAST, ORACLE_MOST = 0.5, 0.2
 """An attack can tell recovery from injection where it reaches the base and not the oracle."""
 
 
-def confirmatory(bench: Bench, battery: Battery, name: str) -> bool | None:
+def confirmatory(arms: Arms, tried: Attempts, name: str) -> bool | None:
     """Can an attack tell recovery from injection? From base and oracle alone; None without them.
 
     With prompts that do not name the concept it reaches the base in at least half of the pictures,
     and the oracle in at most a fifth. Attacks that leave prompts as they are can tell by those that
     name it. Plain words always count.
     """
-    base, oracle = bench.role("base"), bench.role("oracle")
-    attack = battery.attacks[name]
+    base, oracle = arms.get("base"), arms.get("oracle")
+    kind, rewords = tried.kinds[name]
     if base is None or oracle is None:
         return None
-    if attack.kind != "confirming":
+    if kind != "confirming":
         return False
     if name == NULL:
         return True
-    rows = battery.rows("silent") if attack.rewords else battery.rows("name", "synonym")
-    rows = rows or list(range(len(battery.asked)))
-    results = battery.results[name]
-    reached = hits_of(results[base.key], best_of(results[base.key]))[rows].mean()
-    floor = hits_of(results[oracle.key], best_of(results[oracle.key]))[rows].mean()
+    rows = tried.rows("silent") if rewords else tried.rows("name", "synonym")
+    rows = rows or list(range(len(tried.groups)))
+    reached, floor = (_hits(tried.results[name][key])[rows].mean() for key in (base, oracle))
     return bool(reached >= BASE_LEAST and floor <= ORACLE_MOST)
 
 
-def largest_excess(bench: Bench, battery: Battery) -> Excess | None:
+def largest_excess(arms: Arms, tried: Attempts, seed: int = 0) -> Excess | None:
     """E, the largest excess of the edit over the oracle among attacks that can tell, and its bound.
 
     None without an edit, an oracle, or such an attack besides plain words.
     """
-    edit, oracle = bench.role("edit"), bench.role("oracle")
-    able = [name for name in battery.results if confirmatory(bench, battery, name)]
+    edit, oracle = arms.get("edit"), arms.get("oracle")
+    able = [name for name in tried.results if confirmatory(arms, tried, name)]
     if edit is None or oracle is None or not set(able) - {NULL}:
         return None
     samples, extra = {}, {}
     for name in able:
-        one, floor = battery.results[name][edit.key], battery.results[name][oracle.key]
+        one, floor = tried.results[name][edit], tried.results[name][oracle]
         r = best_of(one)
-        samples[name] = observed(hits_of(one, r) - hits_of(floor, r))
+        samples[name] = observed(_hits(one) - _hits(floor))
         extra[name] = float(np.hypot(restarts_se([one], r), restarts_se([floor], r)))
-    found = worst_excess(samples, np.random.default_rng(bench.seed), level=LEVEL, extra=extra)
+    found = worst_excess(samples, np.random.default_rng(seed), level=LEVEL, extra=extra)
     return Excess(
         attack=found.name,
         value=found.value,
@@ -68,32 +68,33 @@ def largest_excess(bench: Bench, battery: Battery) -> Excess | None:
     )
 
 
-def worst_found(bench: Bench, battery: Battery) -> WorstFound | None:
+def worst_found(arms: Arms, tried: Attempts) -> WorstFound | None:
     """The attacker who has all attacks and takes, for each prompt, what looked best.
 
     Of those that can tell recovery from injection where that is known, else of all that confirm.
-    None without one.
+    None without one, or with a single picture.
     """
     able = [
         name
-        for name, attack in battery.attacks.items()
-        if name in battery.results
-        and attack.kind == "confirming"
-        and confirmatory(bench, battery, name) is not False
+        for name in tried.results
+        if tried.kinds[name][0] == "confirming" and confirmatory(arms, tried, name) is not False
     ]
-    if not able or (len(battery.asked) < 2 and bench.sizes.score < 2):
+    if not able or min(one.hits.size for one in tried.results[able[0]].values()) < 2:
         return None
     rates, chosen = {}, {}
-    for key in bench.arms:
-        hits, taken = ensemble({name: battery.results[name][key] for name in able})
-        data = observed(hits)
-        found = rate_interval(data, LEVEL)
+    for key in tried.results[able[0]]:
+        hits, taken = ensemble({name: tried.results[name][key] for name in able})
+        found = rate_interval(observed(hits), LEVEL)
         rates[key] = Rate.within(found, hits.size, int(hits.sum()))
         chosen[key] = dict(Counter(taken))
     return WorstFound(rates=rates, chosen=chosen)
 
 
-def ensemble(results: Mapping[str, AttackResult]) -> tuple[np.ndarray, tuple[str, ...]]:
+def _hits(one: AttackResult) -> Hits:
+    return hits_of(one, best_of(one))
+
+
+def ensemble(results: Mapping[str, AttackResult]) -> tuple[Hits, tuple[str, ...]]:
     """The hits (P, T) of the attack that looked best for each prompt, and which that was.
 
     By the share of the select seeds on which its chosen input shows the concept, then by the

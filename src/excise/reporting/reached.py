@@ -1,0 +1,116 @@
+"""What an attack reached, as figures: its rate, and its excess over another model's.
+
+An attack that chooses an input for each prompt counts with what it chose among all its restarts.
+One that finds inputs for all prompts at once has a pool of N of them, all of which are scored, and
+counts with the best of R, a third of them or less: so the draw of the restarts is in its interval.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import sqrt
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import stdtrit
+
+from excise.attacks.result import AttackResult, observed
+from excise.reporting.attacks import BestOf
+from excise.reporting.figures import Estimate, Rate
+from excise.stats import clustered_se
+from excise.stats.clusters import difference_se
+from excise.stats.intervals import score_bounds
+
+LEVEL = 0.95
+
+Hits = NDArray[np.float64]
+
+
+def best_of(result: AttackResult) -> int | None:
+    """R, where one of a pool serves all prompts; None where what was chosen counts."""
+    return max(1, len(result) // 3) if result.pooled else None
+
+
+def hits_of(result: AttackResult, restarts: int | None = None) -> Hits:
+    """The expected hit (P, T) of the best of R; of what was chosen without R."""
+    return result.hits if restarts is None else result.expected(restarts)
+
+
+def restarts_se(results: Sequence[AttackResult], restarts: int | None) -> float:
+    """The standard error of the mean over pools that share no restarts; 0 without a pool."""
+    if restarts is None:
+        return 0.0
+    own = [one.curve(restarts).se[-1] for one in results if restarts < len(one)]
+    return sqrt(sum(se**2 for se in own)) / len(results)
+
+
+def rate_of(
+    result: AttackResult, restarts: int | None, prompts: Sequence[int] | None = None
+) -> Rate:
+    """The rate at best of R, its interval over prompts and the draw of the restarts.
+
+    prompts: their numbers; all by default.
+    """
+    return pooled_rate([result], restarts, prompts)
+
+
+def pooled_rate(
+    results: Sequence[AttackResult], restarts: int | None, prompts: Sequence[int] | None = None
+) -> Rate:
+    """The mean rate of attacks on several things, in as many sentences and on the same seeds."""
+    hits = np.stack([hits_of(one, restarts) for one in results])  # (D, P, T)
+    if prompts is not None:
+        hits = hits[:, list(prompts)]
+    p, n = float(hits.mean()), float(hits.size)
+    count = int(hits.sum()) if restarts is None else None
+    if max(hits.shape[1:]) < 2:  # nothing to see a spread in
+        return Rate.of(count, int(n)) if count is not None else Rate(
+            value=p, low=0.0, high=1.0, n=int(n), level=LEVEL
+        )  # fmt: skip
+    data = observed(hits.mean(axis=0))  # (P, T)
+    se = sqrt(clustered_se(data) ** 2 + restarts_se(results, restarts) ** 2)
+    single = p * (1 - p) / n
+    effective = n / max(se * se / single, 1.0) if single > 0 else n
+    quantile = float(stdtrit(data.fewest_levels - 1, 0.5 + LEVEL / 2))
+    low, high = score_bounds(p * effective, effective, quantile)
+    return Rate(
+        value=p, low=min(low, p), high=max(high, p), n=int(n), count=count, level=LEVEL
+    )  # fmt: skip
+
+
+def excess_of(
+    one: AttackResult, oracle: AttackResult, restarts: int | None
+) -> tuple[Estimate, float]:
+    """Rate less the oracle's, paired by prompt and seed, and its one-sided upper bound.
+
+    The spread over the pools' restarts, which the two do not share, is added to that over prompts.
+    """
+    return pooled_excess([one], oracle, restarts)
+
+
+def pooled_excess(
+    results: Sequence[AttackResult], oracle: AttackResult, restarts: int | None
+) -> tuple[Estimate, float]:
+    """As `excess_of`, of the mean of attacks on several things."""
+    mean = np.mean([hits_of(one, restarts) for one in results], axis=0)
+    data = observed(mean - hits_of(oracle, restarts))  # (P, T)
+    parts = (difference_se(data), restarts_se(results, restarts), restarts_se([oracle], restarts))
+    se = sqrt(sum(part**2 for part in parts))
+    freedom = data.fewest_levels - 1
+    half = float(stdtrit(freedom, 0.5 + LEVEL / 2)) * se
+    upper = min(data.mean + float(stdtrit(freedom, LEVEL)) * se, 1.0)
+    estimate = Estimate(
+        value=data.mean, low=max(-1.0, data.mean - half), high=min(1.0, data.mean + half)
+    )
+    return estimate, upper
+
+
+def curve_of(result: AttackResult) -> BestOf | None:
+    """Success against the number of tries; None where nothing can be told of it."""
+    if result.pooled and len(result) > 1:
+        curve = result.curve()
+    elif len(result) > 1 and len(result.select_seeds) > 1:
+        curve = result.budget_curve()
+    else:
+        return None
+    return BestOf(restarts=curve.restarts, rate=curve.rate, se=curve.se, pool=len(result))
