@@ -71,7 +71,7 @@ def test_it_brings_the_concept_back_and_has_no_curve(w: World) -> None:
     )
     assert found.rate >= 0.5
     assert [r.prompts[0].text for r in found.requests[0]] == ["a picture of a <1>", "a <1>"]
-    with pytest.raises(UserError, match="independent"):
+    with pytest.raises(UserError, match="budget_curve"):
         found.best_of(1)
 
 

@@ -156,23 +156,6 @@ def test_several_concepts_are_taken(method: Eraser, model: Any) -> None:
 
 
 @pytest.mark.parametrize("family", sorted(set(tiny.FAMILIES) - {"sd1"}))
-def test_every_family_is_served_or_refused(method: Eraser, family: str) -> None:
-    from excise.errors import Unsupported
-
-    model = of_pipeline(tiny.FAMILIES[family](), family)
-    before = model.fingerprint()
-    try:
-        edit = method.run(model, CAT)
-    except Unsupported:
-        return
-    with edit.applied(model), torch.no_grad():
-        x = noise([1], model.latent_shape)
-        assert model.predict(x, 0.5, model.encode("a cat")).isfinite().all()
-    assert model.fingerprint() == before
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("family", ["sdxl", "sd3"])
 def test_it_serves_the_families_that_have_what_it_declares(method: Eraser, family: str) -> None:
     model = of_pipeline(tiny.FAMILIES[family](), family)
     if lacks := lacking(model, method.needed):
@@ -185,6 +168,8 @@ def test_it_serves_the_families_that_have_what_it_declares(method: Eraser, famil
     edit = fitted.run(model, CAT)
     assert edit.deltas or edit.hooks
     drawn = model.generate(["a cat"]).latents
-    with edit.applied(model):
+    with edit.applied(model), torch.no_grad():
         assert not torch.equal(model.generate(["a cat"]).latents, drawn)
+        x = noise([1], model.latent_shape)
+        assert model.predict(x, 0.5, model.encode("a cat")).isfinite().all()
     assert model.fingerprint() == before

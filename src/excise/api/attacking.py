@@ -66,9 +66,10 @@ def attack(
         check_writable(Path(found) / "attack.safetensors")
     model = load(model)
     target = concept_for(model, edit, concept)
+    arms = arms_of(model, edit, target, base=base, oracle=oracle, rivals=rivals)
     judges = judges_for(model, (target,), judge)
     report = run(
-        arms_of(model, edit, target, base=base, oracle=oracle, rivals=rivals),
+        arms,
         target,
         judges.first,
         others=judges.others,
@@ -107,8 +108,8 @@ def estimate_attack(
     sizes = sizes_for(methods, settings or {}, budget)
     model = load(model)
     target = concept_for(model, edit, concept)
-    judges = judges_for(model, (target,), judge)
     arms = arms_of(model, edit, target, base=base, oracle=oracle, rivals=rivals)
+    judges = judges_for(model, (target,), judge)
     made = plan(arms, target, judges.first, budget=sizes, seed=seed, settings=settings, whole=False)
     return made.timed(measure(model))
 

@@ -11,8 +11,7 @@ import typer
 
 from excise.cli import options as o
 from excise.cli.inputs import concepts_of, file_name, load_model, said
-from excise.cli.session import Session, session
-from excise.cli.show import show_report
+from excise.cli.session import Session, session, show_report
 from excise.errors import Infeasible
 from excise.settings import split
 

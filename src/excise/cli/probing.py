@@ -10,8 +10,7 @@ import typer
 
 from excise.cli import options as o
 from excise.cli.inputs import load_model, said, target_of
-from excise.cli.session import session
-from excise.cli.show import show_report
+from excise.cli.session import session, show_report
 from excise.errors import BadSetting
 from excise.settings import split
 

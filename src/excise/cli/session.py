@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from excise.progress import Progress
+    from excise.reporting import Report
 
 STOPPED = 130  # as a shell has it: 128 + SIGINT
 GOES_ON = "Stopped. Finished stages are kept: the same command goes on.\n"
@@ -184,3 +186,12 @@ def _limit(threads: int) -> None:
     import torch
 
     torch.set_num_threads(threads)
+
+
+def show_report(run: Session, report: Report, folder: Path | None) -> None:
+    """The short table, unless nobody wants it, and the answer."""
+    if not run.as_json and not run.quiet:
+        from excise.reporting.console import show
+
+        show(report, run.console, None if folder is None else folder / "report.html")
+    run.answer(report.to_json())
