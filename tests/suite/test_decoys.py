@@ -154,7 +154,7 @@ def test_decoys_are_attacked_as_the_concept_is(tmp_path: Path) -> None:
     # What the tiny model knows as a dog plays the part of a decoy that an attack reaches.
     model.notes = {**notes, "decoys": ["fox", "dog"], "decoy_pictures": str(tmp_path)}
     try:
-        sizes = replace(SMALL, rungs=(2,), decoys=1)
+        sizes = replace(SMALL, rungs=(2,), decoys=1, attacks=())
         report = evaluate(arms(), two.CAT, two.Two(), budget=sizes)
         planned = plan(arms(), two.CAT, two.Two(), budget=sizes)
     finally:
