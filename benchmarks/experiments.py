@@ -84,6 +84,7 @@ def healing(lab: Lab) -> Iterable[Row]:
         {"spaces": ["token"]},
         {"walks": 192},
         {"heal": 150},
+        {"stand_in": True},
     ]
     for concept in DEVELOPED:
         for settings in tried:

@@ -66,7 +66,8 @@ class TaskVector(Eraser):
     hard: the strength that is healed; None for the smallest at which the concept is extinct; see
         `extinction`. heal, heal_batch, heal_lr: of the training that heals, with half as many
         points where the concept is held down as elsewhere. walks: pictures of everything else on
-        whose way the unedited model's predictions are held.
+        whose way the unedited model's predictions are held. stand_in: some of these are asked for
+        by the concept's names, so that other things are drawn in its place.
     pin: weight of holding the concept down at inputs that bring it out, to what the ``hard`` edit
         says there, or to what the unedited model says without a prompt (``null``). pinned: points.
         pin_rounds: searches on the healed edit, each of which adds to what is pinned, and is
@@ -137,6 +138,7 @@ class TaskVector(Eraser):
     heal_batch: int = 64
     heal_lr: float = 1e-5
     walks: int = 768
+    stand_in: bool = False
     pin: float = 1.0
     pin_to: Literal["hard", "null"] = "hard"
     pinned: int = 1024

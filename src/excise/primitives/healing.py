@@ -67,6 +67,7 @@ def kept_lesson(
     walks: int = 192,
     keep: int = 8,
     empty_share: float = 0.25,
+    stand_in: bool = False,
     seed: int = 0,
     judge: Judge | None = None,
     progress: Progress | None = None,
@@ -76,13 +77,15 @@ def kept_lesson(
     Every kept class is drawn equally often, the concepts' neighbours twice as often. Every sixth
     picture shows two objects, and every sixth one object under a prompt that asks for a concept
     beside it, or for the object in a style that has to go: of what is asked for, the rest stays.
+    With ``stand_in`` every sixth shows any other thing under a prompt that asks for the concept
+    alone: so the model learns to draw what it might have drawn, had it never known the word.
 
     walks: pictures whose way is walked. keep: points of each. empty_share: of the points, those at
     which the prediction without a prompt is held, since guidance asks for it there too. judge:
     leaves out the pictures in which it sees one of the concepts: a model also draws what it was
     not asked for, a watermark above all.
     """
-    asked, drawn = _asked(model, concepts, walks, seed)
+    asked, drawn = _asked(model, concepts, walks, seed, stand_in)
     request = Request(prompts=drawn, seeds=tuple(seed_of("healing", seed, i) for i in range(walks)))
     with stage(progress or SILENT, "what has to stay"):
         points, samples = walked(model, request, keep, seed=seed, progress=progress)
@@ -124,7 +127,7 @@ def kept_texts(
 
 
 def _asked(
-    model: TextToImage, concepts: Sequence[Concept], n: int, seed: int
+    model: TextToImage, concepts: Sequence[Concept], n: int, seed: int, stand_in: bool
 ) -> tuple[tuple[Prompt, ...], tuple[Prompt, ...]]:
     """What is asked for, and what is to be drawn; the same but where a concept is asked for."""
     drawn = list(kept_texts(model, concepts, n, seed))
@@ -139,6 +142,12 @@ def _asked(
         pair = prompts.pairs(model, named, things)[turns.pop()]
         texts = prompts.naming(model, pair.other, gone=concepts)
         asked[i], drawn[i] = pair.prompt, texts[_any(len(texts), numbers)]
+    for i in range(4, n if stand_in and things else 0, 6):
+        gone = concepts[_any(len(concepts), numbers)]
+        other = things[_any(len(things), numbers)]
+        names = prompts.naming(model, gone)
+        texts = prompts.naming(model, other, gone=concepts)
+        asked[i], drawn[i] = names[_any(len(names), numbers)], texts[_any(len(texts), numbers)]
     return tuple(asked), tuple(drawn)
 
 
