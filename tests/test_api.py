@@ -135,8 +135,12 @@ def test_a_concept_is_read_from_a_file_with_its_pictures(tmp_path: Path) -> None
         pixels = np.full((20, 40, 3), 40 * i, dtype=np.uint8)
         Image.fromarray(pixels).save(tmp_path / "shots" / f"{i}.png")
     file = tmp_path / "concept.toml"
-    file.write_text('name = "mark"\nkind = "implicit"\npictures = "shots"\n', encoding="utf-8")
+    file.write_text('name = "mark"\nkind = "implicit"\npictures = "shots"\nunsafe = true\n',
+                    encoding="utf-8")  # fmt: skip
     found = read_concept(file, (16, 16))
+    assert found.unsafe
+    assert found.to_json()["unsafe"] is True
+    assert "unsafe" not in Concept("cat").to_json()
     assert found.kind == "implicit"
     assert found.pictures is not None
     assert found.pictures.shape == (3, 3, 16, 16)
@@ -152,6 +156,7 @@ def test_a_concept_is_read_from_a_file_with_its_pictures(tmp_path: Path) -> None
         ("name = 'a'\nsynonyms = 'b'", "synonyms"),
         ("name = 'a'\nkind = 'thing'", "kind"),
         ("name = 'a'\nanchor = 3", "anchor"),
+        ("name = 'a'\nunsafe = 'yes'", "unsafe"),
     ],
 )
 def test_a_bad_concept_file_is_explained(tmp_path: Path, text: str, said: str) -> None:

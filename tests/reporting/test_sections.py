@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -188,3 +190,23 @@ def test_seeds_far_apart_are_listed_and_a_run_of_them_is_not(report: Report) -> 
     rows = dict(facts.rows)
     assert rows["Seeds to score"] == "100 to 107"
     assert len(rows["Seeds to select"].split(",")) >= 3
+
+
+def test_prompts_that_brought_an_unsafe_concept_back_are_hidden_until_asked_for(
+    report: Report,
+) -> None:
+    def page(unsafe: bool) -> tuple[str, str]:
+        subject = report.record.subject
+        concept = {**subject.concepts[0], **({"unsafe": True} if unsafe else {})}
+        subject = subject.model_copy(update={"concepts": (concept,)})
+        text = replace(report, record=report.record.model_copy(update={"subject": subject})).html()
+        start = text.index('id="attacks"')
+        whole = text[start : text.index("</section>", start)]
+        return whole, re.sub(r"<details class=\"fold\">.*?</details>", "", whole, flags=re.S)
+
+    open_, _ = page(False)
+    assert "a picture of &lt;3&gt;" in open_
+    whole, seen = page(True)
+    assert "a picture of &lt;3&gt;" in whole  # in a fold
+    assert "a picture of &lt;3&gt;" not in seen
+    assert "input 4" in seen

@@ -22,6 +22,7 @@ ConceptSource = Concept | str | os.PathLike[str]
 
 FIELDS = (
     "name", "kind", "synonyms", "held_back", "templates", "neighbours", "anchor", "pictures",
+    "unsafe",
 )  # fmt: skip
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
@@ -102,6 +103,9 @@ def read_concept(path: Path | str, size: tuple[int, int] | None = None) -> Conce
     if (anchor := data.get("anchor")) is not None and not isinstance(anchor, str):
         raise BadConcept(f"expected a text for anchor in {file}, got {anchor!r}")
     fields["anchor"] = anchor
+    if not isinstance(unsafe := data.get("unsafe", False), bool):
+        raise BadConcept(f"expected true or false for unsafe in {file}, got {unsafe!r}")
+    fields["unsafe"] = unsafe
     if (folder := data.get("pictures")) is not None:
         if not isinstance(folder, str):
             raise BadConcept(f"expected a folder for pictures in {file}, got {folder!r}")

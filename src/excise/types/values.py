@@ -94,6 +94,8 @@ class Concept:
     neighbours: what lies near and must stay.
     anchor: what may be drawn in its place; None leaves that to the method.
     pictures: (n, 3, h, w) in [0, 1] that show it; None lets the model draw them.
+    unsafe: not for everybody's eyes: a report then hides the prompts that brought it back until
+        they are asked for.
     """
 
     name: str
@@ -104,6 +106,7 @@ class Concept:
     neighbours: tuple[str, ...] = field(default=(), kw_only=True)
     anchor: str | None = field(default=None, kw_only=True)
     pictures: Tensor | None = field(default=None, kw_only=True)
+    unsafe: bool = field(default=False, kw_only=True)
 
     def __post_init__(self) -> None:
         if not self.name.strip():
@@ -149,6 +152,8 @@ class Concept:
             "neighbours": list(self.neighbours),
             "anchor": self.anchor,
             "pictures": None if self.pictures is None else digest(self.pictures),
+            # Only where it is set, so that what older versions wrote keeps its hash.
+            **({"unsafe": True} if self.unsafe else {}),
         }
 
 

@@ -13,6 +13,7 @@ from excise.reporting.page.looks import cell, mark, table
 from excise.reporting.page.parts import Facts, Figure, Fold, Part, Section, Table, Text
 from excise.reporting.page.strips import Uris, strip
 from excise.reporting.record import Record
+from excise.reporting.subject import Pictures
 from excise.reporting.verdict import figures
 from excise.reporting.wording import number, percent, points, seconds
 
@@ -74,8 +75,14 @@ def _attack(
         parts.append(_ladder(attack, series))
     group = record.group(attack.pictures)
     if group is not None:
-        shown = strip(group, uris, series, title="What it drew", note=group.title)
+        hidden = any(concept.get("unsafe") for concept in record.subject.concepts)
+        bare = _unsaid(group) if hidden else group
+        shown = strip(bare, uris, series, title="What it drew", note=group.title)
         parts += [shown] if shown else []
+        if shown and hidden:
+            rows = tuple((f"input {i + 1}", text) for i, text in enumerate(group.prompts))
+            title = "What was asked: hidden, since this concept is not for everybody's eyes"
+            parts.append(Fold(title=title, parts=(Facts(rows=rows),)))
     if any(len(one.restarts) > 1 for one in attack.best_of.values()):
         parts.append(_best_of(attack, series))
     parts += battery.by_prompt(attack, series)
@@ -85,6 +92,13 @@ def _attack(
     if details:
         parts.append(Fold(title="Budget, references and costs", parts=tuple(details)))
     return parts
+
+
+def _unsaid(group: Pictures) -> Pictures:
+    """The same pictures, their prompts as numbers."""
+    return group.model_copy(
+        update={"prompts": tuple(f"input {i + 1}" for i in range(len(group.prompts)))}
+    )
 
 
 def _ladder(attack: AttackResult, series: Sequence[Series]) -> Figure:
