@@ -85,6 +85,8 @@ def healing(lab: Lab) -> Iterable[Row]:
         {"walks": 192},
         {"heal": 150},
         {"stand_in": True},
+        {"near": 3},
+        {"stand_in": True, "near": 3, "walks": 1152},
     ]
     for concept in DEVELOPED:
         for settings in tried:

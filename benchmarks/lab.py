@@ -30,7 +30,7 @@ TAU = ("pictures", "contexts", "selector", "steps", "batch", "lr", "weighting")
 READS: Mapping[str, Sequence[str]] = {
     "finetune": TAU,
     "blocks": TAU,
-    "heal-kept": ("walks", "stand_in"),
+    "heal-kept": ("walks", "near", "stand_in"),
 }
 """By stage, the settings that it depends on; other stages depend on all of them."""
 

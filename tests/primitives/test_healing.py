@@ -47,7 +47,7 @@ def many() -> object:
 def test_every_class_comes_as_often_and_neighbours_twice(many: object) -> None:
     from excise.primitives import healing
 
-    asked, texts = healing._asked(many, (two.CAT,), 240, 0, False)  # type: ignore[arg-type]
+    asked, texts = healing._asked(many, (two.CAT,), 240, 0, False, 2)  # type: ignore[arg-type]
     names = {"dog", *(row.name for row in THINGS)}
     single = [set(text.text.split()) for i, text in enumerate(texts) if i % 6 != 5]
     found = [names & {word.removesuffix("let") for word in words} for words in single]
@@ -66,7 +66,7 @@ def test_every_class_comes_as_often_and_neighbours_twice(many: object) -> None:
         assert words & {*two.CAT.names}
         assert words & names == names & {w.removesuffix("let") for w in texts[i].text.split()}
     # With stand-ins other things are drawn for the concept alone, and many of them.
-    asked, texts = healing._asked(many, (two.CAT,), 240, 0, True)  # type: ignore[arg-type]
+    asked, texts = healing._asked(many, (two.CAT,), 240, 0, True, 2)  # type: ignore[arg-type]
     stands = range(4, 240, 6)
     assert all(set(asked[i].text.split()) & {*two.CAT.names} for i in stands)
     assert all(not set(asked[i].text.split()) & names for i in stands)

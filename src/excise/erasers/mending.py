@@ -104,6 +104,7 @@ def _kept(method: TaskVector, work: Work) -> Lesson:
         work.model,
         work.concepts,
         walks=method.walks,
+        near=method.near,
         stand_in=method.stand_in,
         seed=work.seed,
         judge=work.judge,

@@ -66,8 +66,9 @@ class TaskVector(Eraser):
     hard: the strength that is healed; None for the smallest at which the concept is extinct; see
         `extinction`. heal, heal_batch, heal_lr: of the training that heals, with half as many
         points where the concept is held down as elsewhere. walks: pictures of everything else on
-        whose way the unedited model's predictions are held. stand_in: some of these are asked for
-        by the concept's names, so that other things are drawn in its place.
+        whose way the unedited model's predictions are held; of the nearest neighbours ``near``
+        times as many as of others. stand_in: some of these are asked for by the concept's names, so
+        that other things are drawn in its place.
     pin: weight of holding the concept down at inputs that bring it out, to what the ``hard`` edit
         says there, or to what the unedited model says without a prompt (``null``). pinned: points.
         pin_rounds: searches on the healed edit, each of which adds to what is pinned, and is
@@ -138,6 +139,7 @@ class TaskVector(Eraser):
     heal_batch: int = 64
     heal_lr: float = 1e-5
     walks: int = 768
+    near: int = 2
     stand_in: bool = False
     pin: float = 1.0
     pin_to: Literal["hard", "null"] = "hard"
@@ -147,7 +149,7 @@ class TaskVector(Eraser):
     def __post_init__(self) -> None:
         self._positive("pictures", "steps", "batch", "lr", "embeddings", "inversion_steps", "looks")
         self._positive("heal", "heal_batch", "heal_lr", "walks", "pinned", "tokens")
-        self._positive("rounds", "hard")
+        self._positive("rounds", "hard", "near")
         self._among("variant", get_args(Variant))
         self._among("pin_to", ("hard", "null"))
         self._among("spaces", SPACES)

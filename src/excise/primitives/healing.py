@@ -68,15 +68,17 @@ def kept_lesson(
     keep: int = 8,
     empty_share: float = 0.25,
     stand_in: bool = False,
+    near: int = 2,
     seed: int = 0,
     judge: Judge | None = None,
     progress: Progress | None = None,
 ) -> Lesson:
     """What the model as it is now says on the way to pictures of everything but the concepts.
 
-    Every kept class is drawn equally often, the concepts' neighbours twice as often. Every sixth
-    picture shows two objects, and every sixth one object under a prompt that asks for a concept
-    beside it, or for the object in a style that has to go: of what is asked for, the rest stays.
+    Every kept class is drawn equally often, the concepts' neighbours ``near`` times as often. Every
+    sixth picture shows two objects, and every sixth one object under a prompt that asks for a
+    concept beside it, or for the object in a style that has to go: of what is asked for, the rest
+    stays.
     With ``stand_in`` every sixth shows any other thing under a prompt that asks for the concept
     alone: so the model learns to draw what it might have drawn, had it never known the word.
 
@@ -85,7 +87,7 @@ def kept_lesson(
     leaves out the pictures in which it sees one of the concepts: a model also draws what it was
     not asked for, a watermark above all.
     """
-    asked, drawn = _asked(model, concepts, walks, seed, stand_in)
+    asked, drawn = _asked(model, concepts, walks, seed, stand_in, near)
     request = Request(prompts=drawn, seeds=tuple(seed_of("healing", seed, i) for i in range(walks)))
     with stage(progress or SILENT, "what has to stay"):
         points, samples = walked(model, request, keep, seed=seed, progress=progress)
@@ -103,12 +105,12 @@ def kept_lesson(
 
 
 def kept_texts(
-    model: TextToImage, concepts: Sequence[Concept], n: int, seed: int
+    model: TextToImage, concepts: Sequence[Concept], n: int, seed: int, near: int = 2
 ) -> tuple[Prompt, ...]:
-    """``n`` prompts of what has to stay: each class as often, near ones twice, two in a sixth."""
+    """``n`` prompts of what has to stay: each class as often but the nearest, two in a sixth."""
     rows = prompts.kept_concepts(model, concepts)
-    near = prompts.neighbours(model, concepts, rows)
-    turns = [*rows, *(row for row in rows if row.name in near)]
+    close = prompts.neighbours(model, concepts, rows)
+    turns = [*rows, *(row for row in rows if row.name in close for _ in range(near - 1))]
     things = [row for row in rows if row.kind == "object"]
     numbers = generator("healing", seed)
     order: list[int] = []
@@ -127,10 +129,10 @@ def kept_texts(
 
 
 def _asked(
-    model: TextToImage, concepts: Sequence[Concept], n: int, seed: int, stand_in: bool
+    model: TextToImage, concepts: Sequence[Concept], n: int, seed: int, stand_in: bool, near: int
 ) -> tuple[tuple[Prompt, ...], tuple[Prompt, ...]]:
     """What is asked for, and what is to be drawn; the same but where a concept is asked for."""
-    drawn = list(kept_texts(model, concepts, n, seed))
+    drawn = list(kept_texts(model, concepts, n, seed, near))
     asked = list(drawn)
     things = [row for row in prompts.kept_concepts(model, concepts) if row.kind == "object"]
     numbers = generator("beside", seed)
