@@ -70,6 +70,11 @@ class Bench:
         """The judges side by side; None if there is one alone."""
         return self.judge if isinstance(self.judge, Jury) else None
 
+    @property
+    def question(self) -> Arm:
+        """The model in question: the edit, else the first."""
+        return self.role("edit") or next(iter(self.arms.values()))
+
     def role(self, role: str) -> Arm | None:
         """The first arm of a role."""
         return next((arm for arm in self.arms.values() if arm.role == role), None)

@@ -10,7 +10,7 @@ import torch
 from excise.attacks.result import AttackResult
 from excise.reporting.attacks import Decided
 from excise.rng import generator, seed_of
-from excise.stats import Decision, decide
+from excise.stats import decide
 from excise.suite.arms import Arm
 from excise.suite.battery import RETURNS, Battery
 from excise.suite.bench import Bench, Made
@@ -67,5 +67,4 @@ def decided(bench: Bench, arm: Arm, result: AttackResult, claims: int) -> Decide
         "seed": bench.seed,
     }
     record: Any = bench.kept(f"attack {name}", arm, key, run).record
-    made = Decision(limit=RETURNS, side=record["side"], k=record["k"], n=record["n"])
-    return Decided(limit=made.limit, side=made.side, count=made.k, n=made.n)
+    return Decided(limit=RETURNS, side=record["side"], count=record["k"], n=record["n"])

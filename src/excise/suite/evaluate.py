@@ -104,9 +104,7 @@ def evaluate(
         told.advance()
     if keep is not None and searched.battery is not None:
         for name, results in searched.battery.results.items():
-            results[(bench.role("edit") or next(iter(bench.arms.values()))).key].save(
-                keep / f"{name}.safetensors"
-            )
+            results[bench.question.key].save(keep / f"{name}.safetensors")
     agreed = (*agreement.plain_agreement(bench, book), *searched.agreement)
     edit = facts.edit_in_question(bench)
     record = Record(
@@ -224,6 +222,7 @@ def _searched(
     arms = roles(tuple(bench.arms.values()))
     book.attempts = battery.attempts
     sides = decisions(bench, battery)
+    part = held.thinned(ENTRIES)
     rows = []
     if ladder.rungs and LADDER not in battery.results:
         rows.append(ladder_row(bench, book, ladder, decoys))
@@ -233,7 +232,7 @@ def _searched(
             continue
         results = battery.results[name]
         weighed = "gradients" in attack.needs and attack.kind == "confirming"
-        gaps = delta_loss(bench, book, held.thinned(ENTRIES), results) if weighed else {}
+        gaps = delta_loss(bench, book, part, results) if weighed else {}
         row = attack_row(bench, book, battery, name, ladder, gaps, decoys)
         seen[name] = {key: shown(bench, bench.arms[key], one) for key, one in results.items()}
         pictures = gallery.attack_pictures(bench, book, name, title(name), results, seen[name])

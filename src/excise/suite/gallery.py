@@ -98,7 +98,7 @@ def attack_pictures(
     Prompts for which the concept came back on the edit stand first. What was asked is the edit's
     input, in words where it has any.
     """
-    arm = bench.role("edit") or next(iter(bench.arms.values()))
+    arm = bench.question
     labels = list(read_labels(bench))
     place = labels.index(bench.label) if bench.label in labels else 0
     cut = results[arm.key].threshold
