@@ -73,7 +73,7 @@ def plain(model: TextToImage, batch: int, bf16: bool) -> Block:
             with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
                 answer = unet(x, t, states[rows], return_dict=False)[0]
             loss = F.mse_loss(answer.float(), target)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(unet.parameters(), 1.0)
             adam.step()
             adam.zero_grad()
