@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from plots import rung_of, series_of
+from rivals import best
 from strengths import SIZES, predicted
 
 from excise.store import read_json, write_text
@@ -18,8 +19,9 @@ ASKED: Mapping[str, str] = {
     "a line is one way at several strengths, and lower and further right is better.",
     "healing": "How hard to erase before healing, how long to heal, what to hold down: the default "
     "and one change at a time.",
-    "settings": "The rivals, each under as many settings as the default was tried with. The best "
-    "of each, at 95 % kept or more, is what `measured` says in its file.",
+    "settings": "The two that the README compares with, each under as many settings as the default "
+    "was tried with.",
+    "methods": "Every other method, each under as many settings.",
     "parts": "A part of the vector against the whole of it, against as many blocks by chance at an "
     "equal norm, and against vectors of something else.",
     "strength": "The strength from which on a set of inputs is extinct, by the size of the set, "
@@ -49,7 +51,18 @@ def page(folder: Path, goal: Path) -> None:
             table = set_table(rows) if name == "strength" else point_table(rows)
             plot = f"![{name}]({folder.name}/{name}.svg)"
             parts += [f"## {name.capitalize()}\n\n{asked}\n", plot + "\n", table]
+            parts += [frozen(rows)] if name in ("settings", "methods") else []
     write_text(goal, "\n".join(parts))
+
+
+def frozen(rows: Sequence[Row]) -> str:
+    """Of each method, the settings that are written into its file; see `rivals.best`."""
+    lines = ["What wins at 95 % kept or more on both concepts, and is `measured` in its file:\n"]
+    for method in dict.fromkeys(row["method"] for row in rows):
+        own = best(row for row in rows if row["method"] == method)["settings"]
+        said = ", ".join(f"`{name}` {value}" for name, value in own.items()) or "the defaults"
+        lines.append(f"- {method.replace('_', ' ')}: {said}")
+    return "\n".join(lines) + "\n"
 
 
 def point_table(rows: Sequence[Row]) -> str:

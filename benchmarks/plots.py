@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from strengths import SIZES, predicted
 
 Row = Mapping[str, Any]
 COLOURS = ("#1b6ca8", "#d1495b", "#3d9970", "#e08e0b", "#7b52ab", "#5c6b73", "#b5838d", "#118ab2")
+MARKERS = "osv"
 
 
 def rung_of(row: Row) -> str:
@@ -36,24 +37,38 @@ def _settings(row: Row) -> str:
     return ", ".join(f"{k} {v}" for k, v in row.get("settings", {}).items() if k != "strength")
 
 
-def trade_off(rows: Sequence[Row], path: Path) -> None:
-    """What is kept against what a search brings back; a panel a concept, a line a way."""
+def by_method(rows: Sequence[Row], path: Path) -> None:
+    """`trade_off` with a mark a method, under all of its settings."""
+    trade_off(rows, path, series=lambda row: str(row["method"]).replace("_", " "), joined=False)
+
+
+def trade_off(
+    rows: Sequence[Row],
+    path: Path,
+    series: Callable[[Row], str] = series_of,
+    joined: bool = True,
+) -> None:
+    """What is kept against what a search brings back; a panel a concept, a line a way.
+
+    series: what a row belongs to. joined: by a line, in the order of the strengths.
+    """
     concepts = list(dict.fromkeys(row["concept"] for row in rows))
     figure, axes = plt.subplots(
         1, len(concepts), figsize=(5.6 * len(concepts), 4.6), squeeze=False, layout="constrained"
     )
-    names = list(dict.fromkeys(map(series_of, rows)))
+    names = list(dict.fromkeys(map(series, rows)))
     for axis, concept in zip(axes[0], concepts, strict=True):
         own = [row for row in rows if row["concept"] == concept]
         for i, name in enumerate(names):
-            line = [row for row in own if series_of(row) == name]
+            line = [row for row in own if series(row) == name]
             line.sort(key=lambda row: row.get("alpha", 0))
+            marker = MARKERS[i // len(COLOURS) % len(MARKERS)]
             axis.plot(
                 [100 * row["kept"] for row in line],
                 [100 * searched(row) for row in line],
-                "o-" if len(line) > 1 else "o",
+                marker + "-" if joined and len(line) > 1 else marker,
                 color=COLOURS[i % len(COLOURS)],
-                markersize=4 + 2 * (i // len(COLOURS)),
+                markersize=4,
                 label=name,
             )
         floors = [searched(row, "oracle") for row in own if "oracle" in row["rungs"][rung_of(row)]]
@@ -126,6 +141,36 @@ def ladders(rows: Sequence[Row], path: Path) -> None:
         axis.tick_params(axis="x", rotation=60)
     np.atleast_1d(axes)[0].set_ylabel("brought back [%]")
     np.atleast_1d(axes)[-1].legend(fontsize=7)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, metadata={"Date": None})
+    plt.close(figure)
+
+
+def fronts(concepts: Mapping[str, Mapping[str, tuple[float, float]]], path: Path) -> None:
+    """By concept, by method: the bound of what comes back, and that of what is kept at worst."""
+    columns = min(4, len(concepts))
+    lines = -(-len(concepts) // columns)
+    figure, axes = plt.subplots(
+        lines, columns, figsize=(3.6 * columns, 3.4 * lines), squeeze=False, layout="constrained"
+    )
+    for axis, (concept, ends) in zip(axes.flat, concepts.items(), strict=False):
+        for name, (excess, kept) in ends.items():
+            axis.plot([100 * kept], [100 * excess], "o", color=COLOURS[0], markersize=4)
+            axis.annotate(name.replace("_", " "), (100 * kept, 100 * excess), fontsize=6,
+                          xytext=(3, 3), textcoords="offset points")  # fmt: skip
+        best = sorted(
+            (kept, excess)
+            for excess, kept in ends.values()
+            if not any(
+                e <= excess and k >= kept and (e, k) != (excess, kept) for e, k in ends.values()
+            )
+        )
+        axis.plot([100 * k for k, _ in best], [100 * e for _, e in best], color=COLOURS[1], lw=1)
+        axis.set_title(concept)
+        axis.set_xlabel("worst class kept, lower bound [%]")
+        axis.set_ylabel("E, upper bound [%]")
+    for axis in list(axes.flat)[len(concepts) :]:
+        axis.set_axis_off()
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, metadata={"Date": None})
     plt.close(figure)

@@ -1,0 +1,193 @@
+"""Settings under which every method but the default is tried, each under as many of them.
+
+They are tried on the development concepts; what wins is written into the method's file, under
+``measured``, and is frozen from then on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from plots import searched
+
+Settings = Mapping[str, Any]
+Row = Mapping[str, Any]
+
+TRIED = 8
+KEEP = 0.95
+"""What has to be kept of the unedited model's rate for a setting to be chosen, if any keeps it."""
+
+ESD = {"batch": 16, "trajectories": 100, "sampling_steps": 12}
+ASCENT = {"batch": 32, "weighting": "min_snr", "pictures": 192, "retain_walks": 192}
+HELD = {"lr": 1e-4, "ceiling": 3.0, "retain": 1.0}
+ABLATING = {"pictures": 192, "batch": 32, "steps": 200}
+SHOTS = {"pictures": 16, "batch": 8, "steps": 100}
+STEREO = {
+    "selector": ("cross_attention",), "inputs": 2, "tokens": 4, "pictures": 128, "batch": 16,
+    "inversion_steps": 200, "inversion_samples": 4, "inversion_lr": 0.1, "trajectories": 60,
+    "sampling_steps": 12, "search_lr": 1e-4, "lr": 3e-4,
+}  # fmt: skip
+SALUN = {"pictures": 192, "retained": 384, "batch": 32, "steps": 200, "mask_batch": 32}
+PRUNE = {"sampling_steps": 12, "guidance": 3.0}
+
+RIVALS: Mapping[str, Sequence[Settings]] = {
+    "esd": [
+        {**ESD, "variant": "x", "lr": 1e-4},
+        {**ESD, "variant": "x", "lr": 3e-4},
+        {**ESD, "variant": "x", "lr": 1e-3},
+        {**ESD, "variant": "x", "lr": 3e-4, "eta": 4.0},
+        {**ESD, "variant": "x", "lr": 3e-4, "steps": 400},
+        {**ESD, "variant": "u", "lr": 3e-5},
+        {**ESD, "variant": "u", "lr": 1e-4},
+        {**ESD, "variant": "u", "lr": 1e-4, "eta": 4.0},
+    ],
+    "gradient_ascent": [
+        {**ASCENT, "lr": 3e-5},
+        {**ASCENT, "lr": 1e-4, "steps": 100},
+        {**ASCENT, **HELD},
+        {**ASCENT, **HELD, "ceiling": 6.0},
+        {**ASCENT, **HELD, "retain": 5.0},
+        {**ASCENT, **HELD, "retain": 5.0, "ceiling": 6.0},
+        {**ASCENT, **HELD, "retain": 5.0, "lr": 3e-4},
+        {**ASCENT, **HELD, "retain": 5.0, "retain_walks": 768, "steps": 400},
+    ],
+    "uce": [
+        {},
+        {"tokens": "tail"},
+        {"tokens": "padded_tail"},
+        {"paraphrases": True},
+        {"tokens": "tail", "paraphrases": True},
+        {"erase_scale": 10.0},
+        {"tokens": "tail", "erase_scale": 10.0},
+        {"tokens": "tail", "paraphrases": True, "preserve_scale": 0.1},
+    ],
+    "rece": [
+        {},
+        {"epochs": 3},
+        {"epochs": 5},
+        {"retain": "kept"},
+        {"retain": "kept", "epochs": 3},
+        {"retain": "kept", "epochs": 5},
+        {"retain": "kept", "epochs": 3, "preserve_scale": 1.0},
+        {"retain": "kept", "epochs": 5, "preserve_scale": 0.01},
+    ],
+    "speed": [
+        {},
+        {"filtered": False},
+        {"tokens": "tail"},
+        {"tokens": "tail", "filtered": False},
+        {"tokens": "tail", "filtered": False, "paraphrases": True},
+        {"threshold": 0.01},
+        {"threshold": 1.0},
+        {"tokens": "tail", "filtered": False, "threshold": 1.0},
+    ],
+    "ablating": [
+        {**ABLATING, "lr": 1e-4},
+        {**ABLATING, "lr": 3e-4},
+        {**ABLATING, "lr": 1e-3},
+        {**ABLATING, "lr": 3e-4, "prior": 1.0},
+        {**ABLATING, "lr": 1e-4, "selector": ("denoiser",)},
+        {**ABLATING, "lr": 3e-4, "selector": ("denoiser",), "prior": 1.0},
+        {**ABLATING, "lr": 3e-4, "variant": "noise"},
+        {**ABLATING, "lr": 3e-4, "hold_first": False},
+    ],
+    "few_shot": [
+        {"steps": 40, "lr": 1e-4},
+        {"steps": 40, "lr": 1e-3},
+        {**SHOTS, "lr": 1e-5},
+        {**SHOTS, "lr": 3e-5},
+        {**SHOTS, "lr": 1e-4},
+        {**SHOTS, "lr": 3e-4},
+        {**SHOTS, "lr": 1e-3},
+        {**SHOTS, "lr": 1e-4, "pictures": 128, "batch": 32},
+    ],
+    "stereo": [
+        {**STEREO, "rounds": 2},
+        {**STEREO, "rounds": 4},
+        {**STEREO, "rounds": 4, "lr": 1e-3},
+        {**STEREO, "rounds": 4, "search_lr": 3e-4},
+        {**STEREO, "rounds": 4, "inputs": 4},
+        {**STEREO, "rounds": 4, "anchor_scale": 3.0},
+        {**STEREO, "rounds": 4, "selector": ("not_cross_attention",), "lr": 1e-4},
+        {**STEREO, "rounds": 4, "selector": ("denoiser",), "lr": 1e-4},
+    ],
+    "salun": [
+        {**SALUN, "lr": 3e-5},
+        {**SALUN, "lr": 1e-4},
+        {**SALUN, "lr": 3e-4},
+        {**SALUN, "lr": 1e-4, "share": 0.1},
+        {**SALUN, "lr": 3e-4, "share": 0.1},
+        {**SALUN, "lr": 1e-4, "alpha": 2.0},
+        {**SALUN, "lr": 3e-4, "alpha": 2.0},
+        {**SALUN, "lr": 1e-4, "steps": 400},
+    ],
+    "concept_prune": [
+        {**PRUNE, "first": 3, "share": 0.01},
+        {**PRUNE, "first": 3, "share": 0.02},
+        {**PRUNE, "first": 3, "share": 0.05},
+        {**PRUNE, "first": 3, "share": 0.1},
+        {**PRUNE, "first": 6, "share": 0.02},
+        {**PRUNE, "first": 6, "share": 0.05},
+        {**PRUNE, "first": 9, "share": 0.05},
+        {**PRUNE, "first": 9, "share": 0.1},
+    ],
+    "negative_prompt": [
+        {},
+        {"place": "prediction"},
+        {"place": "prediction", "weight": 0.3},
+        {"place": "prediction", "weight": 0.5},
+        {"place": "prediction", "weight": 2.0},
+        {"place": "prediction", "weight": 3.0},
+        {"place": "prediction", "weight": 5.0},
+        {"place": "prediction", "weight": 8.0},
+    ],
+    "sld": [
+        {"configuration": name, "warmup": warmup}
+        for name in ("weak", "medium", "strong", "max")
+        for warmup in (0, 2)
+    ],
+    "safree": [
+        {"steps": 2},
+        {"steps": 4},
+        {},
+        {"steps": 4, "alpha": 0.1},
+        {"steps": 4, "filter": False},
+        {"steps": 4, "negative": False},
+        {"steps": 4, "reattention": True},
+        {"alpha": 0.1, "negative": False},
+    ],
+    "leace": [{"others": n, "shrink": shrink} for n in (8, 24, 48, 96) for shrink in (True, False)],
+}
+"""By method, settings that differ in what its paper says matters, fitted to a small model."""
+
+
+def best(rows: Iterable[Row], kept: float = KEEP) -> Row:
+    """The settings of one method that are to be frozen: a row of them, as it was first measured.
+
+    rows: points with their ``settings``, on several concepts. What counts is the mean of what a
+    search brings back over the concepts, plain words where that is more, among the settings that
+    keep ``kept`` on each of them; if there are none, what is kept.
+
+    Raises:
+        ValueError: there are no rows.
+    """
+    tried: dict[str, list[Row]] = {}
+    for row in rows:
+        tried.setdefault(repr(row["settings"]), []).append(row)
+    if not tried:
+        raise ValueError("expected rows of a method, got none")
+    most = max(map(len, tried.values()))  # settings that fail on one concept have no row of it
+
+    def rank(own: list[Row]) -> tuple[float, ...]:
+        least = min(row["kept"] for row in own)
+        if len(own) < most or least < kept:
+            return (1.0, most - len(own), -least)
+        return (0.0, sum(map(_left, own)) / len(own), -least)
+
+    return min(tried.values(), key=rank)[0]
+
+
+def _left(row: Row) -> float:
+    """What is left of the concept at the rung that counts, or under plain words."""
+    return max(float(row["plain"]), searched(row))
