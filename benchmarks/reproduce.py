@@ -20,6 +20,7 @@ from figures import figures
 from study import Study, Trial
 from summary import summary
 
+from excise import registry
 from excise.emoji.pictures import WATERMARK
 from excise.progress import for_stream
 from excise.store import read_json, write_json, write_text
@@ -95,8 +96,9 @@ class Results:
 
 
 def methods_for(concept: str) -> Mapping[str, int]:
-    """Those of `METHODS` that can take the concept: ESD trains on prompts that name it."""
-    return {m: n for m, n in METHODS.items() if concept != WATERMARK or m != "esd"}
+    """Those of `METHODS` that can take the concept; the watermark is given by pictures alone."""
+    able = {m: registry.get("eraser", m).given for m in METHODS}
+    return {m: n for m, n in METHODS.items() if concept != WATERMARK or "pictures" in able[m]}
 
 
 def rung_of(row: Mapping[str, Any]) -> Any:

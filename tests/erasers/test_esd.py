@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,9 +10,10 @@ from tests.trained import World, world
 from excise.erasers import esd
 from excise.erasers.esd import ESD, SELECTORS, Variant
 from excise.errors import BadSetting, Unsupported
+from excise.primitives.data import parts
 from excise.primitives.denoising import Bank, concept_loss
 from excise.primitives.points import Points, towards
-from excise.types import Concept
+from excise.types import Concept, Prompt
 
 CAT = Concept("cat", templates=("{a}", "a picture of {a}"))
 TREE = Concept("tree", templates=("red {}", "{}"))
@@ -131,6 +133,42 @@ def test_mistakes_are_said() -> None:
             ESD(**settings)  # type: ignore[arg-type]
 
 
-def test_what_no_prompt_names_is_refused(two: World) -> None:
-    with pytest.raises(Unsupported, match="esd: expected concepts that prompts name"):
+def test_without_words_or_pictures_there_is_nothing_to_erase(two: World) -> None:
+    with pytest.raises(Unsupported, match="esd: expected concepts that prompts name or pictures"):
         small().run(two.model, Concept("mark", kind="implicit"))
+
+
+def test_inputs_that_are_inverted_from_pictures_stand_for_words(
+    two: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a search finds in a concept's own pictures is erased as its words would be."""
+    seen: list[int] = []
+
+    class Found:
+        def prompts(self) -> tuple[Prompt, ...]:
+            return Prompt.of(["a cat", "a photo of a cat"])
+
+    def run(self: Any, model: Any, latents: Any, *, restarts: int, **given: Any) -> Found:
+        seen.extend([len(latents), restarts])
+        return Found()
+
+    monkeypatch.setattr(esd.Inverter, "run", run)
+    pictures = torch.rand(40, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    mark = Concept("mark", kind="implicit", pictures=pictures)
+    before = loss(two, "cat", "a cat")
+    found = small(variant="x", inputs=3).erase(two.model, mark)
+    assert seen == [len(parts(40)["find"]), 3]
+    assert set(found.record["prompts"]) == {"a cat", "a photo of a cat"}
+    with found.edit.applied(two.model):
+        assert loss(two, "cat", "a cat") > 5 * before
+
+
+@pytest.mark.slow
+def test_a_concept_given_by_pictures_alone_can_be_erased(two: World) -> None:
+    pictures = two.model.decode(two.latents["cat"]).detach()
+    mark = Concept("mark", kind="implicit", pictures=pictures)
+    tried = replace(small(), inputs=2, tokens=2, inversion_steps=20)
+    found = tried.erase(two.model, mark)
+    again = tried.erase(two.model, mark)
+    assert all("<1>" in text for text in found.record["prompts"])
+    assert found.edit.digest == again.edit.digest

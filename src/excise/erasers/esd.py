@@ -13,9 +13,11 @@ from typing import ClassVar, Literal, get_args
 from torch import Tensor
 
 from excise.erasers.base import Change, Eraser, Work
+from excise.erasers.declared import Given
 from excise.errors import Unsupported
 from excise.primitives.data import empty, spread
 from excise.primitives.finetune import Optimiser, Term, finetune
+from excise.primitives.inversion import Inverter
 from excise.primitives.points import Points, answers, on_the_way, towards
 from excise.primitives.prompts import spanning
 from excise.rng import seed_of
@@ -29,6 +31,10 @@ SELECTORS: Mapping[str, str] = {
     "u": "not_cross_attention",
     "all": "denoiser",
 }
+
+
+SHOWN = 64
+"""Pictures, at most, that an input is inverted from."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,14 +53,22 @@ class ESD(Eraser):
     steps, batch, lr: of the fine-tune. eta: strength of the erasure.
     trajectories: pictures whose way is walked; each lends as many of its steps as are needed.
     sampling_steps, guidance: of these walks.
+    inputs, tokens, inversion_steps: of a concept that no prompt names and that brings pictures:
+        prompts of so many soft tokens, found by Textual Inversion, stand for its own.
     """
 
     name: ClassVar[str] = "esd"
     paper: ClassVar[str] = "arXiv:2303.07345"
+    given: ClassVar[frozenset[Given]] = frozenset({"words", "pictures"})
     measured: ClassVar[Mapping[str, Mapping[str, object]]] = {
         "sdxl": {"eta": 1.0, "guidance": 2.0, "lr": 1e-5},  # the authors' own
     }
-    smallest: ClassVar[Mapping[str, object]] = {"steps": 2, "trajectories": 2, "sampling_steps": 2}
+    smallest: ClassVar[Mapping[str, object]] = {
+        "steps": 2,
+        "trajectories": 2,
+        "sampling_steps": 2,
+        "inversion_steps": 2,
+    }
 
     variant: Variant = "auto"
     erase_from: str | None = None
@@ -65,19 +79,17 @@ class ESD(Eraser):
     trajectories: int = 50
     sampling_steps: int = 50
     guidance: float = 3.0
+    inputs: int = 8
+    tokens: int = 4
+    inversion_steps: int = 300
 
     def __post_init__(self) -> None:
         self._positive("steps", "batch", "lr", "eta", "trajectories", "sampling_steps")
+        self._positive("inputs", "tokens", "inversion_steps")
         self._among("variant", get_args(Variant))
 
     def change(self, work: Work) -> Change:
         """Walk, ask the base, train."""
-        unnamed = [concept.name for concept in work.concepts if concept.kind == "implicit"]
-        if unnamed:
-            raise Unsupported(
-                f"{self.name}: expected concepts that prompts name, got the implicit "
-                f"{unnamed[0]!r}; use a method that learns from pictures (--method task_vector)"
-            )
         prompts = self._prompts(work)
         kept = work.kept("esd-targets", lambda: (self._targets(work, prompts), None))
         points = Points(**{name: kept.tensors[name] for name in ("x", "u", "row")})
@@ -112,10 +124,31 @@ class ESD(Eraser):
         """One a walk: every concept's names and templates evenly, the concepts in turn."""
         share = math.ceil(self.trajectories / len(work.concepts))
         each = [
-            spread(spanning(work.model, c), share, seed=work.seed, split="esd")
-            for c in work.concepts
+            self._found(work, i, share)
+            if concept.kind == "implicit"
+            else spread(spanning(work.model, concept), share, seed=work.seed, split="esd")
+            for i, concept in enumerate(work.concepts)
         ]
         return tuple(prompt for row in zip(*each, strict=True) for prompt in row)
+
+    def _found(self, work: Work, number: int, n: int) -> tuple[Prompt, ...]:
+        """What stands for the words of a concept that has none: inverted inputs, in turn."""
+        concept = work.concepts[number]
+        if concept.pictures is None:
+            raise Unsupported(
+                f"{self.name}: expected concepts that prompts name or pictures show, got the "
+                f"implicit {concept.name!r} alone; give pictures of it (concept.toml)"
+            )
+        search = Inverter(tokens=self.tokens, steps=self.inversion_steps)
+        found = search.run(
+            work.model,
+            work.pictures(SHOWN, "find")[number].latents,
+            restarts=self.inputs,
+            seed=seed_of("esd", work.seed, number),
+            progress=work.progress,
+            stages=work.stages,
+        ).prompts()
+        return tuple(found[i % len(found)] for i in range(n))
 
     def _trained(self, work: Work, prompts: tuple[Prompt, ...]) -> Condition:
         """c_from: one row, or a row a walk."""
