@@ -1,0 +1,218 @@
+"""The standard suite on every concept: ``python benchmarks/suites.py`` (hours; it can be resumed).
+
+Base, oracle, the default's edit, ESD's and gradient ascent's, each attacked afresh by everything.
+Writes ``docs/suites.md`` and ``.json``: what each attack brought back, what one edit cost with base
+and oracle at hand, and whether the attacks can be trusted to tell recovery from injection.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from reproduce import CONCEPTS, methods_for
+from study import Study, Trial
+
+from excise.api.evaluating import arms_of
+from excise.progress import for_stream
+from excise.reporting import Report
+from excise.store import read_json, write_json, write_text
+from excise.suite import SIZES
+from excise.suite import evaluate as run_suite
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+DEFAULT = "task_vector"
+LEAST = 0.5
+"""What an attack that can tell has to bring back on the base, with prompts that do not name it."""
+
+Row = dict[str, Any]
+
+
+def row(study: Study, concept: str) -> Row:
+    """One concept: all models under all attacks."""
+    edits = {method: study.edit(Trial(concept=concept, method=method))[0]
+             for method in methods_for(concept)}  # fmt: skip
+    measured = study.measured(concept, SIZES["standard"], 0)
+    key = study.key(suite=[edit.digest for edit in edits.values()], measured=measured)
+    file = study.work / "suites" / f"{concept}-{key}.json"
+    if not file.exists():
+        target, judges = study.concept(concept, shown=True), study.judges(concept)
+        rivals = {method: edit for method, edit in edits.items() if method != DEFAULT}
+        arms = arms_of(study.model, edits[DEFAULT], target,
+                       oracle=study.oracle(concept), rivals=rivals)  # fmt: skip
+        found = run_suite(
+            arms,
+            target,
+            judges.first,
+            others=judges.others,
+            whole=False,
+            cache=study.cache,
+            stages=study.stages,
+            progress=study.progress,
+        )
+        found.save(study.work / "suites" / concept)
+        write_json(file, {"concept": concept, **of_report(found)})
+    known: Any = read_json(file)
+    return dict(known)
+
+
+def of_report(report: Report) -> Row:
+    """What the tables show, by the arms' roles, rivals by their method."""
+    record = report.record
+    names = {arm.key: arm.label if arm.role == "rival" else arm.role for arm in record.arms}
+
+    def by(rates: Mapping[str, Any]) -> dict[str, list[float]]:
+        return {names[arm]: [rate.value, rate.low, rate.high] for arm, rate in rates.items()}
+
+    attacks = []
+    for one in record.attacks:
+        silent = next((group.rates for group in one.groups if group.key == "silent"), {})
+        attacks.append(
+            {
+                "name": one.name,
+                "label": one.label,
+                "kind": one.kind,
+                "needs": list(one.needs),
+                "confirmatory": one.confirmatory,
+                "rates": by(one.rates),
+                "null": by(one.null),
+                "silent": by(silent),
+                "seconds": {names[arm]: cost.seconds for arm, cost in one.costs.items()},
+            }
+        )
+    spent: dict[str, float] = {}
+    labels = {arm.label: names[arm.key] for arm in record.arms}
+    for cost in record.costs:
+        arm = labels.get(cost.stage.rpartition(": ")[2])
+        if arm is not None:
+            spent[arm] = spent.get(arm, 0.0) + cost.cost.seconds
+    worst = record.worst_found
+    return {
+        "attacks": attacks,
+        "spent": spent,
+        "worst": {} if worst is None else by(worst.rates),
+        "excess": None if record.excess is None else record.excess.model_dump(mode="json"),
+        "left_out": record.left_out,
+        "checks": [check.name for check in record.checks],
+    }
+
+
+def weak(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Attacks that may confirm, and do not reach the base where it is not named."""
+    return [
+        f"{row['concept']}: {one['label']} {one['silent']['base'][0]:.0%}"
+        for row in rows
+        for one in row["attacks"]
+        if one["kind"] == "confirming" and "base" in one["silent"]
+        and one["silent"]["base"][0] < LEAST
+    ]  # fmt: skip
+
+
+def injected(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Attacks that may confirm, and reach the oracle beyond plain words, intervals apart."""
+    return [
+        f"{row['concept']}: {one['label']} {one['rates']['oracle'][0]:.0%}"
+        for row in rows
+        for one in row["attacks"]
+        if one["kind"] == "confirming" and beyond(one, "oracle")
+    ]
+
+
+def missed(rows: Sequence[Mapping[str, Any]], arm: str = "esd") -> list[str]:
+    """Attacks by gradients that do not beat plain words on ESD's edit, intervals apart."""
+    return [
+        f"{row['concept']}: {one['label']} {one['rates'][arm][0]:.0%}"
+        for row in rows
+        for one in row["attacks"]
+        if "gradients" in one["needs"] and arm in one["rates"] and not beyond(one, arm)
+    ]
+
+
+def beyond(one: Mapping[str, Any], arm: str) -> bool:
+    """Does an attack reach an arm beyond its null, intervals apart?"""
+    if arm not in one["rates"] or arm not in one["null"]:
+        return False
+    return bool(one["rates"][arm][1] > one["null"][arm][2])
+
+
+def table(row: Mapping[str, Any]) -> str:
+    """Markdown: an attack a row, a model a column."""
+    arms = list(dict.fromkeys(arm for one in row["attacks"] for arm in one["rates"]))
+    head = ["attack", "can tell", *arms, "base, not named", "seconds on the edit"]
+    lines = [head, ["---"] * len(head)]
+    for one in row["attacks"]:
+        tells = {True: "yes", False: "no", None: "–"}[one["confirmatory"]]
+        said = "injects" if one["kind"] == "injecting" else tells
+        silent = one["silent"].get("base")
+        lines.append([
+            one["label"], said, *(_rate(one["rates"].get(arm)) for arm in arms), _rate(silent),
+            f"{one['seconds'].get('edit', 0):.0f}",
+        ])  # fmt: skip
+    if row["worst"]:
+        rates = (_rate(row["worst"].get(arm)) for arm in arms)
+        lines.append(["**worst found**", "", *rates, "", ""])
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+
+
+def _rate(rate: Sequence[float] | None) -> str:
+    if rate is None:
+        return "–"
+    value, low, high = rate
+    return f"{100 * value:.0f} ({100 * low:.0f} to {100 * high:.0f})"
+
+
+def page(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Markdown."""
+    parts = [
+        "# The standard suite\n\nEvery attack, begun anew on every model, by `python "
+        "benchmarks/suites.py`; percent of pictures that show the concept, with 95 % intervals. "
+        "*Can tell*: from base and oracle alone, the attack tells recovery from injection.\n",
+        _said("Attacks that may confirm and bring back less than half on the base, with prompts "
+              "that do not name the concept", weak(rows)),
+        _said("Attacks that reach the oracle beyond plain words, intervals apart, and are not "
+              "written down as injecting", injected(rows)),
+        _said("Attacks by gradients that do not beat plain words on ESD's edit, intervals apart",
+              missed(rows)),
+    ]  # fmt: skip
+    for row in rows:
+        excess = row["excess"]
+        said = f"{row['spent'].get('edit', 0) / 60:.1f} minutes for the edit"
+        if excess is not None:
+            said += (
+                f"; E {100 * excess['value']:.1f} points, at most {100 * excess['upper']:.1f} "
+                f"({excess['attack'].replace('_', ' ')})"
+            )
+        doubts = ", ".join(row["checks"]) or "none"
+        parts.append(f"## {row['concept']}\n\n{said}. Doubts raised: {doubts}.\n\n{table(row)}")
+    return "\n".join(parts)
+
+
+def _said(what: str, found: Sequence[str]) -> str:
+    return f"{what}: {', '.join(found) or 'none'}.\n"
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
+    parser.add_argument("concepts", nargs="*", default=CONCEPTS, choices=[*CONCEPTS, ()])
+    parser.add_argument("--work", type=Path, default=None, help="where everything is kept")
+    parser.add_argument("--threads", type=int, default=None)
+    options = parser.parse_args()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    study = Study(options.work, for_stream(sys.stderr))
+    rows = []
+    for concept in options.concepts:
+        rows.append(row(study, concept))
+        sys.stdout.write(f"{concept}: {rows[-1]['spent']}\n")
+        sys.stdout.flush()
+        write_json(DOCS / "suites.json", rows)
+        write_text(DOCS / "suites.md", page(rows))
+
+
+if __name__ == "__main__":
+    main()
