@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from study import Study, Trial
 
-from excise.api.evaluating import arms_of
+from excise.api.cases import arms_of
 from excise.attacks.base import Attack
 from excise.edit import Edit
 from excise.progress import for_stream

@@ -16,8 +16,8 @@ from typing import Any
 from arrays import Arrays, arrays_of
 
 import excise
+from excise.api.cases import arms_of
 from excise.api.erasing import eraser_of
-from excise.api.evaluating import arms_of
 from excise.api.judging import Judges, judges_for
 from excise.edit import Edit
 from excise.emoji.pictures import WATERMARK, concept_pictures

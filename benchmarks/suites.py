@@ -17,7 +17,7 @@ import torch
 from reproduce import CONCEPTS, methods_for
 from study import Study, Trial
 
-from excise.api.evaluating import arms_of
+from excise.api.cases import arms_of
 from excise.progress import for_stream
 from excise.reporting import Report
 from excise.store import read_json, write_json, write_text

@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from excise import registry
+from excise.api.cases import Oracle, Rivals, case_of
 from excise.api.concepts import ConceptSource
-from excise.api.evaluating import Oracle, Rivals, arms_of, concept_for
-from excise.api.judging import JudgeSource, judges_for
-from excise.api.loading import EditSource, Source, history_of, load
+from excise.api.judging import JudgeSource
+from excise.api.loading import EditSource, Source, history_of
 from excise.errors import BadSetting
 from excise.method import Budget
 from excise.models.load import ASSETS
@@ -64,15 +64,12 @@ def attack(
         check_writable(Path(out) / "report.html")
     if found is not None:
         check_writable(Path(found) / "attack.safetensors")
-    model = load(model)
-    target = concept_for(model, edit, concept)
-    arms = arms_of(model, edit, target, base=base, oracle=oracle, rivals=rivals)
-    judges = judges_for(model, (target,), judge)
+    case = case_of(model, edit, concept, base=base, oracle=oracle, rivals=rivals, judge=judge)
     report = run(
-        arms,
-        target,
-        judges.first,
-        others=judges.others,
+        case.arms,
+        case.concept,
+        case.judges.first,
+        others=case.judges.others,
         budget=sizes,
         seed=seed,
         settings=settings,
@@ -106,12 +103,12 @@ def estimate_attack(
 ) -> Plan:
     """What `attack` with the same arguments will do, with seconds from a short measurement."""
     sizes = sizes_for(methods, settings or {}, budget)
-    model = load(model)
-    target = concept_for(model, edit, concept)
-    arms = arms_of(model, edit, target, base=base, oracle=oracle, rivals=rivals)
-    judges = judges_for(model, (target,), judge)
-    made = plan(arms, target, judges.first, budget=sizes, seed=seed, settings=settings, whole=False)
-    return made.timed(measure(model))
+    case = case_of(model, edit, concept, base=base, oracle=oracle, rivals=rivals, judge=judge)
+    made = plan(
+        case.arms, case.concept, case.judges.first, budget=sizes, seed=seed, settings=settings,
+        whole=False,
+    )  # fmt: skip
+    return made.timed(measure(case.model))
 
 
 def sizes_for(methods: Sequence[str], settings: Settings, budget: Budget) -> Sizes:

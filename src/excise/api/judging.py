@@ -76,6 +76,11 @@ def judges_for(
     )
 
 
+def brings_one(model: TextToImage) -> bool:
+    """Does the model's folder name a judge?"""
+    return _place(getattr(model, "notes", {}), "judge") is not None
+
+
 def tried(judge: Judge, model: TextToImage, concepts: Sequence[Concept]) -> Judge:
     """The judge, after it was asked about a grey picture.
 

@@ -61,13 +61,15 @@ def attack(
 
         settings = _settings(method, split(set_ or ()))
         live = load_model(model, device, dtype)
-        target = target_of(live, concept, said(synonym, neighbour, images, kind))
+        knows = live if base is None or edit is not None else load_model(base, device, dtype)
+        target = target_of(knows, concept, said(synonym, neighbour, images, kind))
+        unedited = None if knows is live else knows
         other: Any = None if oracle == "none" else oracle
         if dry_run:
             from excise.cli.dry import show_plan, stages_of
 
             plan = api.estimate_attack(
-                live, edit, target, methods=method or (), settings=settings, base=base,
+                live, edit, target, methods=method or (), settings=settings, base=unedited,
                 oracle=other, rivals=rival or (), judge=judge, budget=budget.value, seed=seed,
             )  # fmt: skip
             show_plan(run, stages_of(plan))
@@ -78,7 +80,7 @@ def attack(
             target,
             methods=method or (),
             settings=settings,
-            base=base,
+            base=unedited,
             oracle=other,
             rivals=rival or (),
             judge=judge,
@@ -123,13 +125,15 @@ def evaluate(
         from excise import api
 
         live = load_model(model, device, dtype)
-        target = target_of(live, concept, said(synonym, neighbour, images, kind))
+        knows = live if base is None or edit is not None else load_model(base, device, dtype)
+        target = target_of(knows, concept, said(synonym, neighbour, images, kind))
+        unedited = None if knows is live else knows
         other: Any = None if oracle == "none" else oracle
         if dry_run:
             from excise.cli.dry import show_plan, stages_of
 
             plan = api.estimate(
-                live, edit, target, base=base, oracle=other, rivals=rival or (), judge=judge,
+                live, edit, target, base=unedited, oracle=other, rivals=rival or (), judge=judge,
                 budget=budget.value, seed=seed,
             )  # fmt: skip
             show_plan(run, stages_of(plan))
@@ -139,7 +143,7 @@ def evaluate(
             live,
             edit,
             target,
-            base=base,
+            base=unedited,
             oracle=other,
             rivals=rival or (),
             judge=judge,

@@ -161,6 +161,15 @@ class DiffusionModel(Editable):
         found.known, found.weighting, found.notes = self.known, self.weighting, self.notes
         return found
 
+    def drawn_as(self, defaults: Defaults) -> Self:
+        """The same model, weights and applied edits shared, with other steps, guidance, scheduler.
+
+        For as long as one of the two is in use, so that they are not told of different edits.
+        """
+        found = copy.copy(self)
+        found.defaults = defaults
+        return found
+
     # Text.
 
     def encode(self, prompts: str | Prompt | Sequence[str | Prompt]) -> Condition:
