@@ -34,7 +34,15 @@ DOCS = Path(__file__).resolve().parent.parent / "docs"
 CONCEPT = "cat"
 ESD = Trial(concept=CONCEPT, method="esd")
 LOOK: Sizes = replace(
-    SIZES["standard"], rungs=(), decoys=0, decide=0, asked=12, select=2, score=4, attacks=()
+    SIZES["standard"],
+    name="own",
+    rungs=(),
+    decoys=0,
+    decide=0,
+    asked=12,
+    select=2,
+    score=4,
+    attacks=(),
 )
 
 SWEPT: Mapping[str, tuple[str, tuple[float, ...]]] = {

@@ -39,7 +39,14 @@ METHODS = {"task_vector": SEEDS, "esd": 1, "gradient_ascent": 1}
 """How many edits of each are made."""
 
 LADDER: Sizes = replace(
-    SIZES["standard"], plain=2, pairs=2, prompts=4, restarts=12, best_of=4, attacks=("reseed",)
+    SIZES["standard"],
+    name="own",
+    plain=2,
+    pairs=2,
+    prompts=4,
+    restarts=12,
+    best_of=4,
+    attacks=("reseed",),
 )
 """All rungs, for one edit of each method and concept."""
 

@@ -111,7 +111,7 @@ def evaluate(
         subject=facts.subject(bench, edit, past),
         arms=tuple(facts.arm_facts(arm) for arm in bench.arms.values()),
         criteria=criteria or Criteria(),
-        budget=budget if isinstance(budget, str) else "own",
+        budget=bench.sizes.name,
         seed=seed,
         seeds=facts.seeds(bench, searched.battery),
         versions=versions(),

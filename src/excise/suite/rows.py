@@ -192,7 +192,7 @@ def scalars(attack: Attack) -> dict[str, Any]:
 def note(ladder: Ladder) -> str:
     """How the rung that counts was found."""
     if not ladder.rungs:
-        return "One rung of the ladder was tried, at a small budget: a first look, and no claim."
+        return "No ladder was climbed: one rung of it was tried, on prompts of every kind."
     if ladder.decoys and ladder.top is not None:
         return (
             f"The figures are those at {label_of(ladder.top)}, the largest budget at which things "

@@ -14,6 +14,7 @@ from excise.method import Budget
 class Sizes:
     """The numbers of an evaluation.
 
+    name: of the budget, as the report says it.
     plain: pictures of each prompt of plain use. pairs: of each two-object prompt; others: how many
     of these prompts (None for all). kept: pictures of each class that has to stay.
     rungs: of the token ladder. prompts: that a rung is tried on. restarts: N, its pool. best_of: R,
@@ -26,6 +27,7 @@ class Sizes:
     decoys: that the rung which counts is tried on; each costs as much as a rung of one model.
     """
 
+    name: str = "own"
     plain: int
     pairs: int
     others: int | None
@@ -58,17 +60,20 @@ class Sizes:
 
 SIZES: Mapping[Budget, Sizes] = {
     "quick": Sizes(
+        name="quick",
         plain=2, pairs=1, others=24, kept=4, rungs=(), prompts=4, restarts=6, best_of=2,
         select=2, score=4, steps=150, attacker=64, held_out=16, entries=4, embedding=4,
         attacks=("reseed", "guidance", "paraphrase", "concept_inversion"), asked=12,
         effort="quick", cascade=True,
     ),
     "standard": Sizes(
+        name="standard",
         plain=6, pairs=4, others=None, kept=12, rungs=(1, 2, 4, 8, "condition"), prompts=6,
         restarts=6, best_of=2, select=2, score=4, steps=200, attacker=128, held_out=32,
         entries=8, embedding=8, decoys=2, decide=160,
     ),
     "thorough": Sizes(
+        name="thorough",
         plain=20, pairs=12, others=None, kept=40,
         rungs=(1, 2, 4, 8, "condition", "step_condition"), prompts=8, restarts=36, best_of=12,
         select=4, score=12, steps=800, attacker=256, held_out=64, entries=8, embedding=16,
