@@ -68,7 +68,7 @@ from excise.errors import ExciseError, Infeasible, NumericalError
         (["attack", "cat", "--model", "{folder}", "--judge", "{edit}"], 2, "config.json"),
         (["evaluate", "--kind", "style", "--model", "{folder}"], 2, "name it"),
         (["evaluate", "cat", "--model", "{folder}", "--out", "{edit}"], 2, "--out"),
-        (["evaluate", "cat", "--model", "{folder}", "--oracle", "nobody"], 2, "--judge"),
+        (["evaluate", "cat", "--model", "{folder}", "--oracle", "nobody"], 2, "nobody"),
         (["generate", "{long}", "--model", "{folder}"], 2, "shorten it"),
         (["generate", "a", "--negative", "{long}", "--model", "{folder}"], 2, "shorten it"),
         (["generate", "a", "--guidance", "nan", "--model", "{folder}"], 2, "guidance"),

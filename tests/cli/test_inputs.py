@@ -35,6 +35,9 @@ def test_concepts_from_options(model: Any, tmp_path: Path) -> None:
     assert isinstance(style, Concept)
     assert style.templates == Concept("neon", kind="style").templates
     assert concept_of(model, "cat", Described()) == "cat"
+    hidden = concept_of(model, "cat", Described(unsafe=True))
+    assert isinstance(hidden, Concept)
+    assert hidden.unsafe
     with pytest.raises(BadConcept, match="one concept"):
         concepts_of(model, ["cat", "dog"], said)
 

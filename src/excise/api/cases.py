@@ -57,17 +57,17 @@ def case_of(
     live = load(model)
     knows = live if base is None or edit is not None else load(base)
     target = concept_for(knows, edit, concept)
+    if knows is not live and isinstance(live, DiffusionModel) and "steps" not in live.notes:
+        live = live.drawn_as(knows.defaults)
+    arms = arms_of(
+        live, edit, target, base=None if knows is live else knows, oracle=oracle, rivals=rivals
+    )
     try:
         judges = judges_for(knows if brings_one(knows) else live, (target,), judge)
     except MissingJudge as error:
         if knows is not live or edit is not None:
             raise
         raise MissingJudge(f"{error}; or name the unedited model, if it has one: --base") from error
-    if knows is not live and isinstance(live, DiffusionModel) and "steps" not in live.notes:
-        live = live.drawn_as(knows.defaults)
-    arms = arms_of(
-        live, edit, target, base=None if knows is live else knows, oracle=oracle, rivals=rivals
-    )
     return Case(arms=arms, concept=target, judges=judges)
 
 

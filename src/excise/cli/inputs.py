@@ -22,11 +22,12 @@ class Described:
     neighbours: Sequence[str] = ()
     images: Path | None = None
     kind: str | None = None
+    unsafe: bool = False
 
     @property
     def empty(self) -> bool:
         """Nothing was said."""
-        return not (self.synonyms or self.neighbours or self.images or self.kind)
+        return not (self.synonyms or self.neighbours or self.images or self.kind or self.unsafe)
 
 
 def load_model(source: str, device: str | None, dtype: str | None) -> TextToImage:
@@ -83,6 +84,7 @@ def concept_of(model: TextToImage, word: str, said: Described) -> Concept | str:
         found,
         synonyms=_joined(found.synonyms, said.synonyms),
         neighbours=_joined(found.neighbours, said.neighbours),
+        unsafe=found.unsafe or said.unsafe,
     )
 
 
@@ -90,7 +92,7 @@ def concepts_of(model: TextToImage, words: Sequence[str], said: Described) -> li
     """Several. Raises BadConcept for options that could belong to any of them."""
     if len(words) > 1 and not said.empty:
         raise BadConcept(
-            f"expected one concept with --synonym, --neighbour, --images or --kind, got "
+            f"expected one concept with --synonym, --neighbour, --images, --kind or --unsafe, got "
             f"{len(words)}; write a concept.toml for each"
         )
     return [concept_of(model, word, said) for word in words]
@@ -114,17 +116,23 @@ def _metal() -> int:
 
 
 def said(
-    synonym: list[str] | None, neighbour: list[str] | None, images: Path | None, kind: str | None
+    synonym: list[str] | None,
+    neighbour: list[str] | None,
+    images: Path | None,
+    kind: str | None,
+    unsafe: bool,
 ) -> Described:
     """The options that describe a concept."""
-    return Described(synonyms=synonym or (), neighbours=neighbour or (), images=images, kind=kind)
+    return Described(
+        synonyms=synonym or (), neighbours=neighbour or (), images=images, kind=kind, unsafe=unsafe
+    )
 
 
 def target_of(model: TextToImage, word: str | None, said: Described) -> Concept | str | None:
     """The concept that is looked for; None for that of the edit. Raises BadConcept."""
     if word is None and not said.empty:
         raise BadConcept(
-            "expected a concept that --synonym, --neighbour, --images or --kind belong to, got "
-            "none; name it, as in excise attack cat --synonym kitten"
+            "expected a concept that --synonym, --neighbour, --images, --kind or --unsafe belong "
+            "to, got none; name it, as in excise attack cat --synonym kitten"
         )
     return None if word is None else concept_of(model, word, said)

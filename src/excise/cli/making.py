@@ -43,6 +43,7 @@ def erase(
     neighbour: o.Neighbour = None,
     images: o.Images = None,
     kind: o.ConceptKind = None,
+    unsafe: o.Unsafe = False,
     dry_run: o.DryRun = False,
     device: o.Place = None,
     dtype: o.Dtype = None,
@@ -59,7 +60,7 @@ def erase(
 
         settings = split(set_ or ())
         live = load_model(model, device, dtype)
-        wanted = concepts_of(live, concepts, said(synonym, neighbour, images, kind))
+        wanted = concepts_of(live, concepts, said(synonym, neighbour, images, kind, unsafe))
         if dry_run:
             from excise.cli.dry import erase_plan, show_plan
 

@@ -105,4 +105,12 @@ ConceptKind = Annotated[
         "--kind", metavar="KIND", help="object, style or implicit.", rich_help_panel=CONCEPT
     ),
 ]
+Unsafe = Annotated[
+    bool,
+    typer.Option(
+        "--unsafe",
+        help="Not for everybody's eyes: reports hide what brought it back.",
+        rich_help_panel=CONCEPT,
+    ),
+]
 EMOJI = "emoji"

@@ -44,6 +44,7 @@ def attack(
     neighbour: o.Neighbour = None,
     images: o.Images = None,
     kind: o.ConceptKind = None,
+    unsafe: o.Unsafe = False,
     dry_run: o.DryRun = False,
     device: o.Place = None,
     dtype: o.Dtype = None,
@@ -62,7 +63,7 @@ def attack(
         settings = _settings(method, split(set_ or ()))
         live = load_model(model, device, dtype)
         knows = live if base is None or edit is not None else load_model(base, device, dtype)
-        target = target_of(knows, concept, said(synonym, neighbour, images, kind))
+        target = target_of(knows, concept, said(synonym, neighbour, images, kind, unsafe))
         unedited = None if knows is live else knows
         other: Any = None if oracle == "none" else oracle
         if dry_run:
@@ -110,6 +111,7 @@ def evaluate(
     neighbour: o.Neighbour = None,
     images: o.Images = None,
     kind: o.ConceptKind = None,
+    unsafe: o.Unsafe = False,
     dry_run: o.DryRun = False,
     device: o.Place = None,
     dtype: o.Dtype = None,
@@ -126,7 +128,7 @@ def evaluate(
 
         live = load_model(model, device, dtype)
         knows = live if base is None or edit is not None else load_model(base, device, dtype)
-        target = target_of(knows, concept, said(synonym, neighbour, images, kind))
+        target = target_of(knows, concept, said(synonym, neighbour, images, kind, unsafe))
         unedited = None if knows is live else knows
         other: Any = None if oracle == "none" else oracle
         if dry_run:
