@@ -102,11 +102,11 @@ class Table:
         kept = ("seconds", "peak_bytes", "pictures")
         return edit, {**notes, **{name: spent[name] for name in kept if name in spent}}
 
-    def rows(self) -> list[Row]:
+    def rows(self, concepts: Sequence[str]) -> list[Row]:
         """All at the quick budget, and what is to be looked at again."""
         quick = [
             self.row(concept, method, "quick")
-            for concept in CONCEPTS
+            for concept in concepts
             for method in methods_for(concept)
         ]
         again = {(row["concept"], row["method"]) for row in front(quick)} | {
@@ -290,12 +290,17 @@ def fronts(rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, list[Mappin
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
+    parser.add_argument(
+        "--concept", action="append", choices=CONCEPTS, help="only measure this one; repeat"
+    )
     parser.add_argument("--work", type=Path, default=None, help="where everything is kept")
     parser.add_argument("--threads", type=int, default=None)
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
-    rows = Table(Study(options.work, for_stream(sys.stderr))).rows()
+    rows = Table(Study(options.work, for_stream(sys.stderr))).rows(options.concept or CONCEPTS)
+    if options.concept:  # a part of the work, which a run over all of them finds
+        return
     write_json(DOCS / "methods.json", rows)
     plots.fronts(
         {name: {row["method"]: ends(row) for row in own} for name, own in fronts(rows)},

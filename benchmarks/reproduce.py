@@ -86,11 +86,11 @@ class Results:
         edit, _ = self.study.edit(trial)
         return self.study.arrays(edit, trial.concept, sizes=sizes, settings=settings)
 
-    def ladders(self) -> list[Row]:
+    def ladders(self, concepts: Iterable[str]) -> list[Row]:
         """Every rung on base, edit and oracle; the oracle decides which one counts."""
         return [
             self.row(Trial(concept=concept, method=method), LADDER)
-            for concept in CONCEPTS
+            for concept in concepts
             for method in methods_for(concept)
         ]
 
@@ -158,19 +158,25 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
     parser.add_argument("--work", type=Path, default=None, help="where everything is kept")
+    parser.add_argument(
+        "--concept", action="append", choices=CONCEPTS, help="only measure this one; repeat"
+    )
     parser.add_argument("--seeds", type=int, default=SEEDS)
     parser.add_argument("--threads", type=int, default=None)
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
     results = Results(Study(options.work, for_stream(sys.stderr)))
-    ladders = results.ladders()
+    concepts = options.concept or CONCEPTS
+    ladders = results.ladders(concepts)
     rungs = {row["concept"]: rung_of(row) for row in ladders if row["method"] == "task_vector"}
     made = [
         results.claims(concept, method, rungs[concept], min(seeds, options.seeds))
-        for concept in CONCEPTS
+        for concept in concepts
         for method, seeds in methods_for(concept).items()
     ]
+    if options.concept:  # a part of the work, which a run over all of them finds
+        return
     claims, rows = [row for own, _ in made for row in own], [row for _, row in made]
     write_json(DOCS / "results.json", {"ladders": ladders, "claims": claims, "summary": rows})
     plots.ladders(ladders, DOCS / "figures" / "ladders.svg")
