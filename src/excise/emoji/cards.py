@@ -116,7 +116,7 @@ def model_card(folder: Path) -> str:
 def classifier_card(folder: Path) -> str:
     """Of the judge or the auditor."""
     judge = folder.name == "judge"
-    kind = "a residual network" if judge else "a transformer of windows"
+    kind = "a residual network" if judge else "a RegNet of grouped, weighted channels"
     about = (
         f"{kind.capitalize()} that says of a picture of the embedded world what it shows: objects, "
         "decoys, something else, nothing, a style, a watermark; several at once. "
