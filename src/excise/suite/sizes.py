@@ -61,9 +61,9 @@ class Sizes:
 SIZES: Mapping[Budget, Sizes] = {
     "quick": Sizes(
         name="quick",
-        plain=2, pairs=1, others=24, kept=4, rungs=(), prompts=4, restarts=6, best_of=2,
+        plain=2, pairs=1, others=24, kept=4, rungs=(), prompts=4, restarts=3, best_of=1,
         select=2, score=4, steps=150, attacker=64, held_out=16, entries=4, embedding=4,
-        attacks=("reseed", "guidance", "paraphrase", "concept_inversion"), asked=12,
+        attacks=("reseed", "paraphrase", "concept_inversion"), asked=12,
         effort="quick", cascade=True,
     ),
     "standard": Sizes(
