@@ -38,7 +38,7 @@ class InvertingAttack(Attack):
 
     needs: ClassVar[frozenset[Need]] = frozenset({"embeddings", "gradients", "pictures"})
     budgets: ClassVar[Mapping[Budget, Mapping[str, object]]] = {
-        "quick": {"restarts": 6, "steps": 150},
+        "quick": {"restarts": 3, "steps": 150},
         "standard": {"restarts": 12, "steps": 400},
         "thorough": {"restarts": 36, "steps": 800},
     }
