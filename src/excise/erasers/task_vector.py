@@ -81,7 +81,7 @@ class TaskVector(Eraser):
     scaled: ClassVar[tuple[str, ...]] = ("inversion_steps", "embeddings", "kept", "looks")
     # With few pictures no lower bound reaches what the other budgets ask for.
     budgeted: ClassVar[Mapping[Budget, Mapping[str, object]]] = {
-        "quick": {"keep": 0.90, "heal": 120, "walks": 384},
+        "quick": {"keep": 0.90, "heal": 150, "walks": 384},
     }
     measured: ClassVar[Mapping[str, Mapping[str, object]]] = {
         "emoji": {
