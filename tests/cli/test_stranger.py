@@ -55,9 +55,7 @@ def test_what_the_base_knows_serves_a_folder_that_says_nothing(
     rates = record["attacks"][0]["rates"]
     assert rates["base"]["value"] > 0.6  # a quarter of the prompts do not name it
     assert rates["edit"]["value"] < 0.2
-    costs = record["attacks"][0][
-        "costs"
-    ]  # as many steps on either
+    costs = record["attacks"][0]["costs"]  # as many steps on either
     assert costs["edit"]["evaluations"] == costs["base"]["evaluations"]
 
 
