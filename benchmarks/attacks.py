@@ -14,13 +14,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-from study import Study, Trial
+from study import Study, Trial, opened
 
 from excise.api.cases import arms_of
 from excise.attacks.base import Attack
 from excise.edit import Edit
-from excise.progress import for_stream
 from excise.reporting.reached import best_of, hits_of, rate_of
 from excise.store import read_json, write_json, write_text
 from excise.suite import SIZES, Sizes
@@ -170,12 +168,8 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
     parser.add_argument("what", nargs="*", default=list(HEADS), choices=[*HEADS, []])
-    parser.add_argument("--work", type=Path, default=None, help="where everything is kept")
-    parser.add_argument("--threads", type=int, default=None)
-    options = parser.parse_args()
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    found = Range(Study(options.work, for_stream(sys.stderr)))
+    options, study = opened(parser)
+    found = Range(study)
     place = DOCS / "attacks-measured.json"
     kept: Any = read_json(place) if place.exists() else {}
     for what in options.what:

@@ -14,16 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import plots
-import torch
 from controls import PARTS, WAYS
 from lab import Lab, Row
 from pages import page
 from rivals import RIVALS
 from strengths import Strengths
-from study import Study
+from study import opened
 
 from excise.errors import UserError
-from excise.progress import for_stream
 from excise.store import write_json
 
 DOCS = Path(__file__).resolve().parent.parent / "docs" / "experiments"
@@ -123,12 +121,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
     parser.add_argument("names", nargs="*", choices=[[], *EXPERIMENTS], help="default: all")
     parser.add_argument("--concept", choices=DEVELOPED, help="only its points, and no page")
-    parser.add_argument("--work", type=Path, default=None, help="where points are kept")
-    parser.add_argument("--threads", type=int, default=None)
-    options = parser.parse_args()
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    lab = Lab(study=Study(options.work, for_stream(sys.stderr)))
+    options, study = opened(parser)
+    lab = Lab(study=study)
     for name in options.names or EXPERIMENTS:
         run, plot = EXPERIMENTS[name]
         rows = list(run(lab, DEVELOPED if options.concept is None else (options.concept,)))

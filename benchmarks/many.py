@@ -15,8 +15,8 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-import torch
-from study import Study
+from mdtable import table
+from study import Study, opened
 
 import excise
 from excise.api.erasing import eraser_of
@@ -24,10 +24,8 @@ from excise.edit import Edit
 from excise.errors import UserError
 from excise.primitives.kept import kept, kept_probe
 from excise.primitives.probe import Look, Probe
-from excise.progress import for_stream
 from excise.settings import recipe
 from excise.store import read_json, write_json, write_text
-from excise.types import Concept
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 METHODS = ("task_vector", "speed", "uce")
@@ -111,18 +109,11 @@ class Many:
         file = study.work / "many" / f"{self._key('edit', method, names, earlier)}.safetensors"
         if not file.exists():
             concepts = [study.concept(name, shown=False) for name in names]
-            if before is None:
-                self._erase(method, concepts, file)
-            else:
-                with before.applied(study.model):
-                    self._erase(method, concepts, file)
+            with nullcontext() if before is None else before.applied(study.model):
+                excise.erase(study.model, concepts, method=method, budget=BUDGET,
+                             judge=study.judge, out=file, progress=study.progress)  # fmt: skip
         found = Edit.load(file)
         return found if before is None else before.then(found)
-
-    def _erase(self, method: str, concepts: Sequence[Concept], file: Path) -> None:
-        study = self.study
-        excise.erase(study.model, concepts, method=method, budget=BUDGET, judge=study.judge,
-                     out=file, progress=study.progress)  # fmt: skip
 
     def _key(self, way: str, method: str, names: Names, earlier: Names = ()) -> str:
         settings = recipe(eraser_of(self.study.model, method, None, BUDGET))
@@ -163,11 +154,9 @@ def page(rows: Sequence[Mapping[str, Any]]) -> str:
         f"budget `{BUDGET}`: {EACH} pictures of each class, plain words. Shares in percent; *most "
         "of one*: the concept that is drawn most often afterwards. One by one: the second is "
         "erased from the model that the first edit has left. Merged: the sum of two edits.\n",
-        "| " + " | ".join(head) + " |",
-        "|" + " --- |" * len(head),
+        table(head, map(_cells, rows)),
     ]
-    lines += ["| " + " | ".join(_cells(row)) + " |" for row in rows]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
 
 
 def _cells(row: Mapping[str, Any]) -> list[str]:
@@ -190,12 +179,8 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
-    parser.add_argument("--work", type=Path, default=None, help="where everything is kept")
-    parser.add_argument("--threads", type=int, default=None)
-    options = parser.parse_args()
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    rows = list(Many(Study(options.work, for_stream(sys.stderr))).rows())
+    _, study = opened(parser)
+    rows = list(Many(study).rows())
     write_json(DOCS / "many.json", rows)
     write_text(DOCS / "many.md", page(rows))
 

@@ -19,8 +19,9 @@ from typing import Any
 
 import plots
 import torch
+from mdtable import table
 from reproduce import CONCEPTS
-from study import Study, Trial
+from study import Study, Trial, opened
 
 from excise import registry
 from excise.api.loading import history_of
@@ -193,7 +194,7 @@ def front(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         row
         for row in able
         if not any(
-            beats(other, row)
+            plots.beats(ends(other), ends(row))
             for other in able
             if (other["concept"], other["budget"]) == (row["concept"], row["budget"])
         )
@@ -203,12 +204,6 @@ def front(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 def ends(row: Mapping[str, Any]) -> tuple[float, float]:
     """What a row is compared by: little excess, much kept."""
     return float(row["excess"][1]), float(row["worst"][1] or 0)
-
-
-def beats(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Is a row no worse in either way, and better in one?"""
-    (left, kept), (far, held) = ends(one), ends(other)
-    return left <= far and kept >= held and (left, kept) != (far, held)
 
 
 def say(row: Mapping[str, Any]) -> None:
@@ -270,9 +265,8 @@ def page(rows: Sequence[Mapping[str, Any]]) -> str:
     ]
     for budget in LOOKS:
         own = [row for row in rows if row["budget"] == budget]
-        lines = [HEAD, ["---"] * len(HEAD), *(cells(row, id(row) in best) for row in own)]
-        table = "".join("| " + " | ".join(line) + " |\n" for line in lines)
-        parts.append(f"## {budget.capitalize()} budget\n\n{table}")
+        lines = [cells(row, id(row) in best) for row in own]
+        parts.append(f"## {budget.capitalize()} budget\n\n{table(HEAD, lines)}")
     return "\n".join(parts)
 
 
@@ -293,12 +287,8 @@ def main() -> None:
     parser.add_argument(
         "--concept", action="append", choices=CONCEPTS, help="only measure this one; repeat"
     )
-    parser.add_argument("--work", type=Path, default=None, help="where everything is kept")
-    parser.add_argument("--threads", type=int, default=None)
-    options = parser.parse_args()
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    rows = Table(Study(options.work, for_stream(sys.stderr))).rows(options.concept or CONCEPTS)
+    options, study = opened(parser)
+    rows = Table(study).rows(options.concept or CONCEPTS)
     if options.concept:  # a part of the work, which a run over all of them finds
         return
     write_json(DOCS / "methods.json", rows)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mdtable import table
 from plots import rung_of, series_of
 from rivals import best
 from strengths import SIZES, predicted
@@ -48,9 +49,9 @@ def page(folder: Path, goal: Path) -> None:
         file = folder / f"{name}.json"
         if file.exists():
             rows: Any = read_json(file)
-            table = set_table(rows) if name == "strength" else point_table(rows)
+            own = set_table(rows) if name == "strength" else point_table(rows)
             plot = f"![{name}]({folder.name}/{name}.svg)"
-            parts += [f"## {name.capitalize()}\n\n{asked}\n", plot + "\n", table]
+            parts += [f"## {name.capitalize()}\n\n{asked}\n", plot + "\n", own]
             parts += [frozen(rows)] if name in ("settings", "methods") else []
     write_text(goal, "\n".join(parts))
 
@@ -68,7 +69,7 @@ def frozen(rows: Sequence[Row]) -> str:
 def point_table(rows: Sequence[Row]) -> str:
     """A row a point."""
     head = ("concept", "what", "strength", "plain", "searched", "kept", "worst", "near")
-    return _table(head, (_point(row) for row in rows))
+    return table(head, (_point(row) for row in rows))
 
 
 def _point(row: Row) -> tuple[str, ...]:
@@ -99,9 +100,4 @@ def set_table(rows: Sequence[Row]) -> str:
             part = [row for row in rows if row["concept"] == concept and row["set"] == kind]
             cells = [sum(own) / len(own) for own in (predicted(part, size) for size in SIZES)]
             found.append((concept, kind, *(f"{cell:.2f}" for cell in cells)))
-    return _table(("concept", "set", *map(str, SIZES)), found)
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+    return table(("concept", "set", *map(str, SIZES)), found)

@@ -146,6 +146,11 @@ def ladders(rows: Sequence[Row], path: Path) -> None:
     plt.close(figure)
 
 
+def beats(one: tuple[float, float], other: tuple[float, float]) -> bool:
+    """Of (excess, kept): is one no worse in either, and better in one?"""
+    return one[0] <= other[0] and one[1] >= other[1] and one != other
+
+
 def fronts(concepts: Mapping[str, Mapping[str, tuple[float, float]]], path: Path) -> None:
     """By concept, by method: the bound of what comes back, and that of what is kept at worst."""
     columns = min(4, len(concepts))
@@ -161,9 +166,7 @@ def fronts(concepts: Mapping[str, Mapping[str, tuple[float, float]]], path: Path
         best = sorted(
             (kept, excess)
             for excess, kept in ends.values()
-            if not any(
-                e <= excess and k >= kept and (e, k) != (excess, kept) for e, k in ends.values()
-            )
+            if not any(beats(other, (excess, kept)) for other in ends.values())
         )
         axis.plot([100 * k for k, _ in best], [100 * e for _, e in best], color=COLOURS[1], lw=1)
         axis.set_title(concept)

@@ -7,22 +7,19 @@ marks, and the plots in ``docs/figures``.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import plots
-import torch
 from arrays import ATTACK, Arrays
 from figures import figures
-from study import Study, Trial
+from study import Study, Trial, opened
 from summary import summary
 
 from excise import registry
 from excise.emoji.pictures import WATERMARK
-from excise.progress import for_stream
 from excise.store import read_json, write_json, write_text
 from excise.suite import SIZES, Sizes
 from excise.suite.evaluate import Settings
@@ -157,16 +154,12 @@ def into(file: Path, text: str) -> None:
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
-    parser.add_argument("--work", type=Path, default=None, help="where everything is kept")
     parser.add_argument(
         "--concept", action="append", choices=CONCEPTS, help="only measure this one; repeat"
     )
     parser.add_argument("--seeds", type=int, default=SEEDS)
-    parser.add_argument("--threads", type=int, default=None)
-    options = parser.parse_args()
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    results = Results(Study(options.work, for_stream(sys.stderr)))
+    options, study = opened(parser)
+    results = Results(study)
     concepts = options.concept or CONCEPTS
     ladders = results.ladders(concepts)
     rungs = {row["concept"]: rung_of(row) for row in ladders if row["method"] == "task_vector"}

@@ -8,19 +8,17 @@ on other seeds. Of each, 400 pictures are drawn and kept; the test reads them in
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from study import Study, Trial
+from study import Study, Trial, opened
 from torch import Tensor
 
 from excise.primitives.probe import thumbnails
 from excise.primitives.prompts import naming
-from excise.progress import for_stream
 from excise.rng import seed_of
 from excise.stats import decide, wilson
 from excise.store import load_tensors, save_tensors, write_json, write_text
@@ -152,12 +150,8 @@ def page(rows: Sequence[dict[str, Any]]) -> str:
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
-    parser.add_argument("--work", type=Path, default=None, help="where everything is kept")
-    parser.add_argument("--threads", type=int, default=None)
-    options = parser.parse_args()
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    found = Cells(Study(options.work, for_stream(sys.stderr)))
+    _, study = opened(parser)
+    found = Cells(study)
     every = found.every()
     picked = [every[i] for i in chosen(every, found.hits(every, "first", FIRST))]
     rows = [row(c, hits) for c, hits in zip(picked, found.hits(picked, "all", MOST), strict=True)]

@@ -6,13 +6,16 @@ folder), so that a run that was stopped goes on where it was.
 
 from __future__ import annotations
 
+import argparse
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import torch
 from arrays import Arrays, arrays_of
 
 import excise
@@ -23,7 +26,7 @@ from excise.edit import Edit
 from excise.emoji.pictures import WATERMARK, concept_pictures
 from excise.errors import Infeasible
 from excise.method import Budget
-from excise.progress import SILENT, Progress
+from excise.progress import SILENT, Progress, for_stream
 from excise.reporting import Report
 from excise.settings import recipe
 from excise.store import Cache, Stages, hash_json, write_json
@@ -238,6 +241,16 @@ class Study:
     ) -> Path:
         key = self.key(edit=edit.digest, measured=self.measured(name, sizes, seed, settings))
         return self.work / "reports" / f"{name}-{key}"
+
+
+def opened(parser: argparse.ArgumentParser) -> tuple[argparse.Namespace, Study]:
+    """The options of a benchmark, and the study that they name."""
+    parser.add_argument("--work", type=Path, default=None, help="where everything is kept")
+    parser.add_argument("--threads", type=int, default=None)
+    options = parser.parse_args()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    return options, Study(options.work, for_stream(sys.stderr))
 
 
 def _digest(judge: Any) -> str:

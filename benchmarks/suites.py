@@ -13,12 +13,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
+from mdtable import table
 from reproduce import CONCEPTS, methods_for
-from study import Study, Trial
+from study import Study, Trial, opened
 
 from excise.api.cases import arms_of
-from excise.progress import for_stream
 from excise.reporting import Report
 from excise.store import read_json, write_json, write_text
 from excise.suite import SIZES
@@ -139,11 +138,11 @@ def beyond(one: Mapping[str, Any], arm: str) -> bool:
     return bool(one["rates"][arm][1] > one["null"][arm][2])
 
 
-def table(row: Mapping[str, Any]) -> str:
+def attacked(row: Mapping[str, Any]) -> str:
     """Markdown: an attack a row, a model a column."""
     arms = list(dict.fromkeys(arm for one in row["attacks"] for arm in one["rates"]))
     head = ["attack", "can tell", *arms, "base, not named", "seconds on the edit"]
-    lines = [head, ["---"] * len(head)]
+    lines = []
     for one in row["attacks"]:
         tells = {True: "yes", False: "no", None: "–"}[one["confirmatory"]]
         said = "injects" if one["kind"] == "injecting" else tells
@@ -155,7 +154,7 @@ def table(row: Mapping[str, Any]) -> str:
     if row["worst"]:
         rates = (_rate(row["worst"].get(arm)) for arm in arms)
         lines.append(["**worst found**", "", *rates, "", ""])
-    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+    return table(head, lines)
 
 
 def _rate(rate: Sequence[float] | None) -> str:
@@ -187,7 +186,7 @@ def page(rows: Sequence[Mapping[str, Any]]) -> str:
                 f"({excess['attack'].replace('_', ' ')})"
             )
         doubts = ", ".join(row["checks"]) or "none"
-        parts.append(f"## {row['concept']}\n\n{said}. Doubts raised: {doubts}.\n\n{table(row)}")
+        parts.append(f"## {row['concept']}\n\n{said}. Doubts raised: {doubts}.\n\n{attacked(row)}")
     return "\n".join(parts)
 
 
@@ -199,12 +198,7 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
     parser.add_argument("concepts", nargs="*", default=CONCEPTS, choices=[*CONCEPTS, ()])
-    parser.add_argument("--work", type=Path, default=None, help="where everything is kept")
-    parser.add_argument("--threads", type=int, default=None)
-    options = parser.parse_args()
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    study = Study(options.work, for_stream(sys.stderr))
+    options, study = opened(parser)
     rows = []
     for concept in options.concepts:
         rows.append(row(study, concept))

@@ -41,6 +41,18 @@ def load_model(source: str, device: str | None, dtype: str | None) -> TextToImag
     return api.load(source, device=None if device is None else checked(device), dtype=dtype)
 
 
+def asked_models(
+    source: str, base: str | None, edit: object, device: str | None, dtype: str | None
+) -> tuple[TextToImage, TextToImage]:
+    """The model in question, and the unedited one where a base is named: it knows the concepts.
+
+    Raises as `load_model`.
+    """
+    live = load_model(source, device, dtype)
+    named = base if edit is None else None  # with an edit, the model is the unedited one
+    return live, live if named is None else load_model(named, device, dtype)
+
+
 def checked(device: str) -> str:
     """A device that this machine has. Raises BadSetting, Unsupported."""
     import torch

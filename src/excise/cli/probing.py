@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from excise.cli import options as o
-from excise.cli.inputs import load_model, said, target_of
+from excise.cli.inputs import asked_models, said, target_of
 from excise.cli.session import session, show_report
 from excise.errors import BadSetting
 from excise.settings import split
@@ -61,16 +61,14 @@ def attack(
         from excise import api
 
         settings = _settings(method, split(set_ or ()))
-        live = load_model(model, device, dtype)
-        knows = live if base is None or edit is not None else load_model(base, device, dtype)
+        live, knows = asked_models(model, base, edit, device, dtype)
         target = target_of(knows, concept, said(synonym, neighbour, images, kind, unsafe))
-        unedited = None if knows is live else knows
         other: Any = None if oracle == "none" else oracle
         if dry_run:
             from excise.cli.dry import show_plan, stages_of
 
             plan = api.estimate_attack(
-                live, edit, target, methods=method or (), settings=settings, base=unedited,
+                live, edit, target, methods=method or (), settings=settings, base=knows,
                 oracle=other, rivals=rival or (), judge=judge, budget=budget.value, seed=seed,
             )  # fmt: skip
             show_plan(run, stages_of(plan))
@@ -81,7 +79,7 @@ def attack(
             target,
             methods=method or (),
             settings=settings,
-            base=unedited,
+            base=knows,
             oracle=other,
             rivals=rival or (),
             judge=judge,
@@ -126,16 +124,14 @@ def evaluate(
     with session(as_json=as_json, quiet=quiet, threads=threads) as run:
         from excise import api
 
-        live = load_model(model, device, dtype)
-        knows = live if base is None or edit is not None else load_model(base, device, dtype)
+        live, knows = asked_models(model, base, edit, device, dtype)
         target = target_of(knows, concept, said(synonym, neighbour, images, kind, unsafe))
-        unedited = None if knows is live else knows
         other: Any = None if oracle == "none" else oracle
         if dry_run:
             from excise.cli.dry import show_plan, stages_of
 
             plan = api.estimate(
-                live, edit, target, base=unedited, oracle=other, rivals=rival or (), judge=judge,
+                live, edit, target, base=knows, oracle=other, rivals=rival or (), judge=judge,
                 budget=budget.value, seed=seed,
             )  # fmt: skip
             show_plan(run, stages_of(plan))
@@ -145,7 +141,7 @@ def evaluate(
             live,
             edit,
             target,
-            base=unedited,
+            base=knows,
             oracle=other,
             rivals=rival or (),
             judge=judge,
