@@ -12,14 +12,14 @@ from excise.suite.decoys import read_sheet
 
 
 def test_every_decoy_has_a_sheet_and_nothing_else_has() -> None:
-    assert {path.stem for path in FOLDER.glob("*.png")} == set(DECOYS)
+    assert {path.stem for path in FOLDER.glob("*.webp")} == set(DECOYS)
     assert not set(DECOYS) & set(OBJECTS)
 
 
 @pytest.mark.parametrize("label", ["fox", "castle"])
 def test_a_shipped_sheet_is_what_is_rendered(label: str) -> None:
     made = sheet(label, World(atlas=Atlas()))
-    tiles = read_sheet(FOLDER / f"{label}.png", (SIDE, SIDE))
+    tiles = read_sheet(FOLDER / f"{label}.webp", (SIDE, SIDE))
     assert tuple(tiles.shape) == (COUNT, 3, SIDE, SIDE)
     last = np.s_[(COUNT // COLUMNS - 1) * SIDE :, (COLUMNS - 1) * SIDE :]
     assert np.array_equal(tiles[-1].permute(1, 2, 0).numpy(), made[last])

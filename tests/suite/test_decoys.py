@@ -26,7 +26,7 @@ from excise.types import Concept
 def save_sheet(path: Path, tiles: torch.Tensor, columns: int = 4) -> None:
     n, _, h, w = tiles.shape
     rows = tiles.permute(0, 2, 3, 1).reshape(n // columns, columns, h, w, 3)
-    Image.fromarray(rows.permute(0, 2, 1, 3, 4).reshape(-1, columns * w, 3).numpy()).save(path)
+    Image.fromarray(rows.permute(0, 2, 1, 3, 4).reshape(-1, columns * w, 3).numpy()).save(path, lossless=True)
 
 
 def tiles(n: int = 8, size: int = 16) -> torch.Tensor:
@@ -52,18 +52,18 @@ def bench(folder: Path, kind: str = "object", decoys: int = 2, **notes: Any) -> 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     for name in ("fox", "rabbit", "castle", "key"):
-        save_sheet(tmp_path / f"{name}.png", tiles())
+        save_sheet(tmp_path / f"{name}.webp", tiles())
     return tmp_path
 
 
 def test_a_sheet_is_read_tile_by_tile(tmp_path: Path) -> None:
-    save_sheet(tmp_path / "fox.png", tiles())
-    assert torch.equal(read_sheet(tmp_path / "fox.png", (16, 16)), tiles())
+    save_sheet(tmp_path / "fox.webp", tiles())
+    assert torch.equal(read_sheet(tmp_path / "fox.webp", (16, 16)), tiles())
     with pytest.raises(BadFile, match="tiles of 15x15"):
-        read_sheet(tmp_path / "fox.png", (15, 15))
-    (tmp_path / "bad.png").write_bytes(b"no picture")
-    with pytest.raises(BadFile, match="expected a PNG"):
-        read_sheet(tmp_path / "bad.png", (16, 16))
+        read_sheet(tmp_path / "fox.webp", (15, 15))
+    (tmp_path / "bad.webp").write_bytes(b"no picture")
+    with pytest.raises(BadFile, match="expected a WebP"):
+        read_sheet(tmp_path / "bad.webp", (16, 16))
 
 
 def test_decoys_are_those_that_the_judge_can_tell_spread_over_the_list(folder: Path) -> None:
@@ -71,7 +71,7 @@ def test_decoys_are_those_that_the_judge_can_tell_spread_over_the_list(folder: P
     assert decoys_of(bench(folder, decoys=9)) == ("fox", "rabbit", "castle")  # nobody tells a key
     assert decoys_of(bench(folder, decoys=1)) == ("fox",)
     assert decoys_of(bench(folder, decoys=0)) == ()
-    (folder / "fox.png").unlink()
+    (folder / "fox.webp").unlink()
     assert decoys_of(bench(folder, decoys=9)) == ("rabbit", "castle")
 
 
@@ -149,7 +149,7 @@ def test_decoys_are_attacked_as_the_concept_is(tmp_path: Path) -> None:
     side = model.picture_size[0]
     dogs = (two.means()[1].clamp(0, 1) * 255).round().to(torch.uint8)
     for name in ("fox", "dog"):
-        save_sheet(tmp_path / f"{name}.png", dogs.expand(8, 3, side, side).clone())
+        save_sheet(tmp_path / f"{name}.webp", dogs.expand(8, 3, side, side).clone())
     notes = dict(model.notes)
     # What the tiny model knows as a dog plays the part of a decoy that an attack reaches.
     model.notes = {**notes, "decoys": ["fox", "dog"], "decoy_pictures": str(tmp_path)}

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from excise.emoji.glyphs import DECOYS, Atlas
+from excise.emoji.glyphs import DECOYS, LOSSLESS, Atlas
 from excise.emoji.world import SIDE, World, render
 from excise.store import atomic
 
@@ -32,12 +32,12 @@ def sheet(label: str, world: World, count: int = COUNT) -> NDArray[np.uint8]:
 
 
 def save_decoys(folder: Path = FOLDER, count: int = COUNT) -> None:
-    """Write ``NAME.png`` for each decoy."""
+    """Write ``NAME.webp`` for each decoy."""
     world = World(atlas=Atlas())
     folder.mkdir(parents=True, exist_ok=True)
     for label in DECOYS:
-        with atomic(folder / f"{label}.png") as temporary:
-            Image.fromarray(sheet(label, world, count)).save(temporary, format="PNG", optimize=True)
+        with atomic(folder / f"{label}.webp") as temporary:
+            Image.fromarray(sheet(label, world, count)).save(temporary, **LOSSLESS)
 
 
 if __name__ == "__main__":

@@ -1,20 +1,25 @@
 """Which emoji the small world is made of, and the atlas that holds their drawings.
 
 The drawings come from Noto Color Emoji (pictures Apache-2.0, font SIL OFL 1.1). The atlas is one
-PNG of 72x72 tiles with an index beside it, so that nobody needs the font to rebuild the models.
+WebP of 72x72 tiles with an index beside it, so that nobody needs the font to rebuild the models.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 TILE = 72
 """Side of a tile of the atlas, in pixels."""
+
+LOSSLESS: Mapping[str, Any] = {"format": "WEBP", "lossless": True, "exact": True, "method": 6}
+"""How drawings are saved: every value as it is, also under what is transparent."""
 
 ATLAS = Path(__file__).resolve().parent.parent / "assets" / "atlas"
 COLUMNS = 32
@@ -90,13 +95,13 @@ class Atlas:
     """The drawings, read once. `tile(i)` is an RGBA picture of 72x72 pixels."""
 
     def __init__(self, folder: Path = ATLAS) -> None:
-        """Read `atlas.png` and `atlas.json` from `folder`."""
+        """Read `atlas.webp` and `atlas.json` from `folder`."""
         rows = json.loads((folder / "atlas.json").read_text(encoding="utf-8"))["glyphs"]
         self.glyphs = tuple(
             Glyph(characters=r[0], label=r[1], held_out=bool(r[2]), index=i)
             for i, r in enumerate(rows)
         )
-        sheet = Image.open(folder / "atlas.png").convert("RGBA")
+        sheet = Image.open(folder / "atlas.webp").convert("RGBA")
         self._tiles = tuple(sheet.crop(_box(i)) for i in range(len(self.glyphs)))
 
     def tile(self, index: int) -> Image.Image:
@@ -162,6 +167,6 @@ def make_atlas(font_file: Path, folder: Path = ATLAS, *, others: int = 480) -> N
     for i, (_, tile) in enumerate(drawn):
         sheet.paste(tile, _box(i)[:2])
     folder.mkdir(parents=True, exist_ok=True)
-    sheet.save(folder / "atlas.png", optimize=True)
+    sheet.save(folder / "atlas.webp", **LOSSLESS)
     text = json.dumps({"tile": TILE, "glyphs": [r for r, _ in drawn]}, ensure_ascii=False)
     (folder / "atlas.json").write_text(text + "\n", encoding="utf-8")

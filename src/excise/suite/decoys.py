@@ -39,7 +39,7 @@ Results = Mapping[str, Mapping[str, AttackResult]]
 def decoys_of(bench: Bench) -> tuple[str, ...]:
     """What the judge can tell and the model says that it was never shown, if there are pictures.
 
-    A model's notes name ``decoys`` and ``decoy_pictures``, a folder with a sheet ``NAME.png`` for
+    A model's notes name ``decoys`` and ``decoy_pictures``, a folder with a sheet ``NAME.webp`` for
     each, whose tiles are as large as the model's pictures; ``decoy_names`` has other words. As many
     as the budget has are taken, spread over the list. They are objects: of a style or of a
     watermark they tell nothing, and there are none.
@@ -126,16 +126,16 @@ def floors(book: Book, ladder: Ladder, found: Results) -> Decoys | None:
 
 
 def read_sheet(path: Path, size: tuple[int, int]) -> Tensor:
-    """The tiles of a PNG, row after row: uint8 (n, 3, h, w). size: (height, width) of one.
+    """The tiles of a WebP, row after row: uint8 (n, 3, h, w). size: (height, width) of one.
 
     Raises BadFile.
     """
     height, width = size
     try:
-        with Image.open(path, formats=["PNG"]) as opened:
+        with Image.open(path, formats=["WEBP"]) as opened:
             pixels = torch.from_numpy(np.asarray(opened.convert("RGB")).copy())
     except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise BadFile(f"expected a PNG at {path}, got: {error}; install the model again") from error
+        raise BadFile(f"expected a WebP at {path}, got: {error}; install the model again") from error
     if pixels.shape[0] % height or pixels.shape[1] % width:
         raise BadFile(
             f"expected tiles of {width}x{height} in {path}, got a picture of {pixels.shape[1]}x"
@@ -150,4 +150,4 @@ def _notes(bench: Bench) -> Mapping[str, Any]:
 
 
 def _sheet(bench: Bench, name: str) -> Path:
-    return Path(str(_notes(bench)["decoy_pictures"])) / f"{name}.png"
+    return Path(str(_notes(bench)["decoy_pictures"])) / f"{name}.webp"
