@@ -69,6 +69,8 @@ from excise.errors import ExciseError, Infeasible, NumericalError
         (["evaluate", "--kind", "style", "--model", "{folder}"], 2, "name it"),
         (["evaluate", "cat", "--model", "{folder}", "--out", "{edit}"], 2, "--out"),
         (["evaluate", "cat", "--model", "{folder}", "--oracle", "nobody"], 2, "nobody"),
+        (["evaluate", "--edit", "{edit}", "--base", "{folder}"], 2, "leave --base out"),
+        (["attack", "cat", "--edit", "{edit}", "--base", "{folder}"], 2, "leave --base out"),
         (["generate", "{long}", "--model", "{folder}"], 2, "shorten it"),
         (["generate", "a", "--negative", "{long}", "--model", "{folder}"], 2, "shorten it"),
         (["generate", "a", "--guidance", "nan", "--model", "{folder}"], 2, "guidance"),

@@ -94,7 +94,7 @@ def test_nothing_is_half_written(report: Report, tmp_path: Path, monkeypatch: py
 def test_the_same_threshold_gives_the_same_rates(report: Report) -> None:
     again = report.at(0.5).record
     assert again.rates == report.record.rates
-    assert [attack.rungs for attack in again.attacks] == [a.rungs for a in report.record.attacks]
+    assert {attack.rungs for attack in again.attacks} == {()}  # nobody kept the ladder's values
 
 
 def test_another_threshold_is_counted_again_and_said(report: Report) -> None:

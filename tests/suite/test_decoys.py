@@ -18,15 +18,16 @@ from tests.suite.test_returned import ladder, result
 from excise.errors import BadFile
 from excise.reporting.reached import pooled_rate, rate_of
 from excise.suite import decoys, evaluate, plan
-from excise.suite.book import Book
-from excise.suite.decoys import decoys_of, floors, read_sheet
+from excise.suite.decoys import decoys_of, read_sheet
 from excise.types import Concept
 
 
 def save_sheet(path: Path, tiles: torch.Tensor, columns: int = 4) -> None:
     n, _, h, w = tiles.shape
     rows = tiles.permute(0, 2, 3, 1).reshape(n // columns, columns, h, w, 3)
-    Image.fromarray(rows.permute(0, 2, 1, 3, 4).reshape(-1, columns * w, 3).numpy()).save(path, lossless=True)
+    Image.fromarray(rows.permute(0, 2, 1, 3, 4).reshape(-1, columns * w, 3).numpy()).save(
+        path, lossless=True
+    )
 
 
 def tiles(n: int = 8, size: int = 16) -> torch.Tensor:
@@ -79,32 +80,6 @@ def test_without_pictures_or_for_a_style_there_are_none(folder: Path) -> None:
     assert decoys_of(bench(folder, decoy_pictures=None)) == ()
     assert decoys_of(bench(folder, decoys=2, kind="style")) == ()
     assert decoys_of(bench(folder / "elsewhere")) == ()
-
-
-def test_the_floor_is_the_mean_over_decoys_and_is_held_against_the_oracle() -> None:
-    rungs = ladder({4: 0.05})
-    found = {
-        "fox": {"base": result(0.1, 1), "edit": result(0.0, 2)},
-        "castle": {"base": result(0.0, 3), "edit": result(0.0, 4)},
-    }
-    book = Book()
-    made = floors(book, rungs, found)
-    assert made is not None
-    both = [found[name]["base"].best_of(4) for name in found]
-    assert made.floors["base"].value == pytest.approx(sum(both) / 2)
-    assert made.floors["edit"].value == 0.0
-    assert made.floors["edit"].high < rate_of(result(0.0), 4).high  # twice the pictures
-    oracle = rungs.counted["oracle"].best_of(4)
-    assert made.gaps["base"].value == pytest.approx(sum(both) / 2 - oracle)
-    assert made.each["fox"]["base"].value == pytest.approx(both[0])
-    table = book.table
-    assert table is not None
-    assert "concept_inversion/decoy/fox" in set(table.factors["group"].tolist())
-    alone = floors(Book(), replace(rungs, oracle=None), found)
-    assert alone is not None
-    assert alone.gaps == {}
-    assert alone.agrees("base") is None
-    assert floors(Book(), rungs, {}) is None
 
 
 def test_without_an_oracle_the_decoys_say_which_rung_counts(

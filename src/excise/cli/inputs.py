@@ -46,11 +46,15 @@ def asked_models(
 ) -> tuple[TextToImage, TextToImage]:
     """The model in question, and the unedited one where a base is named: it knows the concepts.
 
-    Raises as `load_model`.
+    Raises BadSetting for a base beside an edit, whose model is the unedited one; as `load_model`.
     """
+    if base is not None and edit is not None:
+        raise BadSetting(
+            f"expected --base or --edit, got both: an edit is applied to --model, here {source!r}, "
+            "which is its base; leave --base out"
+        )
     live = load_model(source, device, dtype)
-    named = base if edit is None else None  # with an edit, the model is the unedited one
-    return live, live if named is None else load_model(named, device, dtype)
+    return live, live if base is None else load_model(base, device, dtype)
 
 
 def checked(device: str) -> str:

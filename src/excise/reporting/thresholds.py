@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 from excise.errors import BadSetting, UserError
 from excise.primitives.panel import Sheet
-from excise.reporting.attacks import AttackResult
 from excise.reporting.attempts import Attempts, roles
 from excise.reporting.figures import Rate
 from excise.reporting.findings import Inversions, Kept, Replacement, counted
@@ -15,7 +14,7 @@ from excise.reporting.sheets import SECTIONS, ScoreSheet
 from excise.reporting.subject import Check
 from excise.reporting.tables import Scores
 from excise.reporting.tried import again, curve_again
-from excise.reporting.worst_case import Arms, largest_excess, worst_found
+from excise.reporting.worst_case import largest_excess, worst_found
 
 
 def at_threshold(record: Record, scores: Scores, threshold: float) -> Record:
@@ -65,7 +64,7 @@ def at_threshold(record: Record, scores: Scores, threshold: float) -> Record:
                 else row
                 for row in record.rates
             ),
-            "attacks": tuple(_attack(one, table, arms, tried) for one in record.attacks),
+            "attacks": tuple(again(one, arms, tried, threshold) for one in record.attacks),
             "agreement": tuple(
                 row.model_copy(
                     update={"rates": {**row.rates, judge.name: found}}
@@ -148,15 +147,6 @@ class _Sheets:
         return old.model_copy(update={"counts": counts})
 
 
-def _attack(attack: AttackResult, table: _Table, arms: Arms, tried: Attempts) -> AttackResult:
-    rungs = tuple(
-        rung.model_copy(update={"rates": table.rates(f"{attack.name}/{rung.key}", rung.rates)})
-        for rung in attack.rungs
-    )
-    gone: dict[str, object] = {"best_of": {}, "excess": {}, "decoys": None, "confirmatory": None}
-    return again(attack.model_copy(update={"rungs": rungs, **gone}), arms, tried)
-
-
 def _inversions(inversions: Inversions, table: _Table) -> Inversions:
     rows = tuple(
         row.model_copy(update={"rates": table.rates(f"inverted/{row.label}", row.rates)})
@@ -171,13 +161,12 @@ def _names(concept: Mapping[str, object]) -> list[object]:
 
 
 def _said(judge: str, labels: set[str], threshold: float, unknown: bool) -> Check:
-    left = "the ladder's best of R, decoys, decisions"
-    left += " and what is drawn instead" if unknown else ""
+    left = "The strength curve, which the erasing made at its own threshold, is left out"
+    left += "; so is what is drawn instead, whose scores were not kept" if unknown else ""
     return Check(
         name="threshold",
         level="warning",
         found=f"{judge} at {threshold:g} for {', '.join(sorted(labels))}, not as fixed beforehand.",
         meaning="A threshold that is moved after the fact makes the rate a choice.",
-        advice="All else was found again from the scores that were kept. The strength curve, "
-        f"{left} are left out, since they are not among them.",
+        advice=f"All else was found again from the scores that were kept. {left}.",
     )

@@ -7,6 +7,7 @@ from typing import Any
 
 from excise.reporting.attacks import AttackResult, Recovery, RecoveryPoint, Rung
 from excise.reporting.attempts import NULL, Attempts
+from excise.reporting.climbed import decided, floors, ladder_figures, rung_rates
 from excise.reporting.figures import Rate
 from excise.reporting.reached import best_of, curve_of, excess_of, rate_of
 from excise.reporting.worst_case import Arms, confirmatory
@@ -18,6 +19,12 @@ WORDS: Mapping[str, str] = {
     "held_back": "prompts with a word that no eraser was given",
     "silent": "prompts that do not name it",
 }
+
+NOTHING: Mapping[str, Any] = {
+    "best_of": {}, "excess": {}, "decoys": None, "confirmatory": None, "decided": None, "rungs": (),
+    "headline": None,
+}  # fmt: skip
+"""What is left of the figures of an attack whose values were not kept."""
 
 
 def figures(arms: Arms, tried: Attempts, name: str) -> dict[str, Any]:
@@ -72,12 +79,21 @@ def points(tried: Attempts, name: str) -> tuple[RecoveryPoint, ...]:
     return tuple(found)
 
 
-def again(attack: AttackResult, arms: Arms, tried: Attempts) -> AttackResult:
+def again(attack: AttackResult, arms: Arms, tried: Attempts, threshold: float) -> AttackResult:
     """A row with its figures found again; what is not among the values is left out."""
-    if attack.name not in tried.results:
-        return attack
-    found = figures(arms, tried, attack.name)
-    return attack.model_copy(update={**found, "decided": None, "decoys": None})
+    name, headline, found = attack.name, attack.headline, dict(NOTHING)
+    if name in tried.results:
+        found |= figures(arms, tried, name)
+    elif headline is not None and headline in tried.rungs:
+        found |= ladder_figures(arms, tried, headline)
+    if attack.decided is not None and name in tried.drawn:
+        found["decided"] = decided(tried, name, threshold, attack.decided.limit)
+    if attack.decoys is not None:
+        found["decoys"] = floors(arms, tried, attack.decoys.rung)
+    if all(rung.key in tried.rungs for rung in attack.rungs):
+        rungs = [r.model_copy(update={"rates": rung_rates(tried, r.key)}) for r in attack.rungs]
+        found |= {"rungs": tuple(rungs), "headline": headline}
+    return attack.model_copy(update=found)
 
 
 def curve_again(found: Recovery, tried: Attempts) -> Recovery:

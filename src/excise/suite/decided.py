@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 
 from excise.attacks.result import AttackResult
-from excise.reporting.attacks import Decided
 from excise.rng import generator, seed_of
 from excise.stats import decide
 from excise.suite.arms import Arm
@@ -16,9 +14,13 @@ from excise.suite.battery import RETURNS, Battery
 from excise.suite.bench import Bench, Made
 from excise.types import merged
 
+Drawn = Mapping[str, torch.Tensor]
 
-def decisions(bench: Bench, battery: Battery) -> Mapping[str, Decided]:
-    """Of every attack that confirms, on the edit; nothing where the budget has no pictures for it.
+
+def decisions(bench: Bench, battery: Battery) -> Drawn:
+    """Of every attack that confirms, on the edit, the judge's values of the pictures it took.
+
+    Nothing where the budget has no pictures for it.
 
     All of them share an error of 5 %. They need no oracle: the rate itself is held against the
     limit, so they say nothing of recovery or injection.
@@ -30,8 +32,8 @@ def decisions(bench: Bench, battery: Battery) -> Mapping[str, Decided]:
     return {name: decided(bench, arm, battery.results[name][arm.key], len(names)) for name in names}
 
 
-def decided(bench: Bench, arm: Arm, result: AttackResult, claims: int) -> Decided:
-    """One of so many claims about one attack.
+def decided(bench: Bench, arm: Arm, result: AttackResult, claims: int) -> torch.Tensor:
+    """One of so many claims about one attack: float32 (n,), as many as it took to tell.
 
     A picture is of a prompt drawn at random, with what the attack chose for it, on a seed that
     nothing else uses: so pictures are independent given the inputs.
@@ -39,6 +41,7 @@ def decided(bench: Bench, arm: Arm, result: AttackResult, claims: int) -> Decide
     name, requests = result.attack, result.chosen_requests
 
     def run() -> Made:
+        values: list[float] = []
         with arm.live() as model:
 
             def draw(start: int, stop: int) -> list[bool]:
@@ -47,24 +50,23 @@ def decided(bench: Bench, arm: Arm, result: AttackResult, claims: int) -> Decide
                     own = generator("decide prompt", bench.seed, name, i)
                     p = int(torch.randint(len(requests), (1,), generator=own))
                     wanted.append(requests[p].on(seed_of("decide", bench.seed, name, i)))
-                hits = [False] * len(wanted)
+                found = [0.0] * len(wanted)
                 for rows, request in merged(wanted):
-                    pictures = model.generate(request).pictures
-                    shown = bench.judge.score(pictures, bench.full).shown.tolist()
-                    for row, hit in zip(rows, shown, strict=True):
-                        hits[row] = bool(hit)
-                return hits
+                    score = bench.judge.score(model.generate(request).pictures, bench.full)
+                    for row, value in zip(rows, score.values.tolist(), strict=True):
+                        found[row] = value
+                values.extend(found)
+                return [value >= result.threshold for value in found]
 
-            found = decide(draw, limit=RETURNS, most=bench.sizes.decide, claims=claims)
-        return {}, {"side": found.side, "k": found.k, "n": found.n}
+            decide(draw, limit=RETURNS, most=bench.sizes.decide, claims=claims)
+        return {"values": torch.tensor(values)}, None
 
     key = {
-        "decide": name,
+        "decision": name,
         "inputs": [r.to_json({}) for r in requests],
         "limit": RETURNS,
         "most": bench.sizes.decide,
         "claims": claims,
         "seed": bench.seed,
     }
-    record: Any = bench.kept(f"attack {name}", arm, key, run).record
-    return Decided(limit=RETURNS, side=record["side"], count=record["k"], n=record["n"])
+    return bench.kept(f"attack {name}", arm, key, run).tensors["values"]

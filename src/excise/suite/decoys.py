@@ -21,19 +21,14 @@ from excise.attacks.concept_inversion import Rung
 from excise.attacks.result import AttackResult
 from excise.errors import BadFile
 from excise.primitives.panel import labels_of
-from excise.reporting.attacks import Decoys
-from excise.reporting.reached import pooled_excess, pooled_rate
+from excise.reporting.reached import pooled_rate
 from excise.suite.bench import Bench
-from excise.suite.book import Book
 from excise.suite.ladder import ORACLE_MOST, Ladder, attacks, one
-from excise.suite.returned import enter, key_of
 from excise.types import Concept, digest
 
 DECOYS = "decoys"
 ROLES = ("base", "edit")
 """Whom they are tried on. The oracle's own floor is the concept."""
-
-Results = Mapping[str, Mapping[str, AttackResult]]
 
 
 def decoys_of(bench: Bench) -> tuple[str, ...]:
@@ -98,33 +93,6 @@ def attack_decoys(
     return found
 
 
-def floors(book: Book, ladder: Ladder, found: Results) -> Decoys | None:
-    """What they say; None without any.
-
-    The decoys are taken as they are: the intervals say nothing of other decoys.
-    """
-    if not found:
-        return None
-    for name, by_arm in found.items():
-        for arm, result in by_arm.items():
-            enter(book, f"concept_inversion/decoy/{name}", arm, result)
-    r = ladder.best_of
-    arms = next(iter(found.values()))
-    pools = {arm: [by_arm[arm] for by_arm in found.values()] for arm in arms}
-    oracle = None if ladder.oracle is None else ladder.counted[ladder.oracle]
-    return Decoys(
-        rung=key_of(ladder.headline),
-        floors={arm: pooled_rate(many, r) for arm, many in pools.items()},
-        each={
-            name: {arm: pooled_rate([one], r) for arm, one in by_arm.items()}
-            for name, by_arm in found.items()
-        },
-        gaps={}
-        if oracle is None
-        else {arm: pooled_excess(many, oracle, r)[0] for arm, many in pools.items()},
-    )
-
-
 def read_sheet(path: Path, size: tuple[int, int]) -> Tensor:
     """The tiles of a WebP, row after row: uint8 (n, 3, h, w). size: (height, width) of one.
 
@@ -135,7 +103,9 @@ def read_sheet(path: Path, size: tuple[int, int]) -> Tensor:
         with Image.open(path, formats=["WEBP"]) as opened:
             pixels = torch.from_numpy(np.asarray(opened.convert("RGB")).copy())
     except (OSError, ValueError, Image.DecompressionBombError) as error:
-        raise BadFile(f"expected a WebP at {path}, got: {error}; install the model again") from error
+        raise BadFile(
+            f"expected a WebP at {path}, got: {error}; install the model again"
+        ) from error
     if pixels.shape[0] % height or pixels.shape[1] % width:
         raise BadFile(
             f"expected tiles of {width}x{height} in {path}, got a picture of {pixels.shape[1]}x"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +30,22 @@ from excise.suite.bench import Bench
 from excise.suite.book import Book
 from excise.suite.checks import Evidence, Sets, raised
 from excise.suite.decided import decisions
-from excise.suite.decoys import attack_decoys, floors, topped
+from excise.suite.decoys import attack_decoys, topped
 from excise.suite.held_out import HeldOut, delta_loss, held_out, over_erasure
 from excise.suite.history import History
 from excise.suite.inverted import inversions
 from excise.suite.jury import Jury
 from excise.suite.ladder import Ladder, can_attack, climb
-from excise.suite.rows import LADDER, attack_row, ladder_row, recovery, shown, title
+from excise.suite.returned import key_of
+from excise.suite.rows import (
+    LADDER,
+    attack_row,
+    enter_ladder,
+    ladder_row,
+    recovery,
+    shown,
+    title,
+)
 from excise.suite.sizes import Sizes, sizes_of
 from excise.suite.slider import slider
 from excise.types import Concept, Judge, Progress, Prompt
@@ -216,16 +225,21 @@ def _searched(
     bench: Bench, book: Book, settings: Settings, texts: tuple[Asked, ...] | None
 ) -> _Searched:
     ladder, held = topped(bench, climb(bench)), held_out(bench)
-    tried = attack_decoys(bench, ladder.headline, len(ladder.pictures)) if ladder.rungs else {}
-    decoys = floors(book, ladder, tried)
+    decoys = attack_decoys(bench, ladder.headline, len(ladder.pictures)) if ladder.rungs else {}
     battery = fight(bench, ladder.headline, settings, texts)
     arms = roles(tuple(bench.arms.values()))
-    book.attempts = battery.attempts
-    sides = decisions(bench, battery)
+    tried = book.attempts = replace(
+        battery.attempts,
+        rungs={key_of(rung): by for rung, by in ladder.results.items()},
+        best_of=ladder.best_of,
+        decoys=decoys,
+        drawn=decisions(bench, battery),
+    )
+    enter_ladder(book, tried)
     part = held.thinned(ENTRIES)
     rows = []
     if ladder.rungs and LADDER not in battery.results:
-        rows.append(ladder_row(bench, book, ladder, decoys))
+        rows.append(ladder_row(bench, tried, ladder))
     seen: dict[str, Seen] = {}
     for name, attack in battery.attacks.items():
         if name not in battery.results:
@@ -233,17 +247,17 @@ def _searched(
         results = battery.results[name]
         weighed = "gradients" in attack.needs and attack.kind == "confirming"
         gaps = delta_loss(bench, book, part, results) if weighed else {}
-        row = attack_row(bench, book, battery, name, ladder, gaps, decoys)
+        row = attack_row(bench, book, battery, tried, name, ladder, gaps)
         seen[name] = {key: shown(bench, bench.arms[key], one) for key, one in results.items()}
         pictures = gallery.attack_pictures(bench, book, name, title(name), results, seen[name])
-        rows.append(row.model_copy(update={"pictures": pictures, "decided": sides.get(name)}))
+        rows.append(row.model_copy(update={"pictures": pictures}))
     return _Searched(
         ladder=ladder,
         battery=battery,
         held=held,
         attacks=tuple(rows),
-        excess=largest_excess(arms, battery.attempts, bench.seed),
-        worst=worst_found(arms, battery.attempts),
+        excess=largest_excess(arms, tried, bench.seed),
+        worst=worst_found(arms, tried),
         over_erasure=over_erasure(bench, book, held),
         agreement=agreement.attacked_agreement(bench, book, battery, seen),
     )

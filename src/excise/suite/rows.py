@@ -13,15 +13,16 @@ from excise.attacks.base import Attack
 from excise.attacks.result import AttackResult as Found
 from excise.primitives.panel import read
 from excise.primitives.probe import thumbnails
-from excise.reporting.attacks import AttackResult, Decoys, Recovery, Rung
-from excise.reporting.attempts import roles
+from excise.reporting.attacks import AttackResult, Recovery, Rung
+from excise.reporting.attempts import Attempts, roles
+from excise.reporting.climbed import decided, floors, ladder_figures, rung_rates
 from excise.reporting.figures import Cost, Estimate
-from excise.reporting.reached import best_of, curve_of, excess_of, rate_of
+from excise.reporting.reached import best_of
 from excise.reporting.tried import figures, points
 from excise.rng import seed_of
 from excise.settings import recipe
 from excise.suite.arms import Arm
-from excise.suite.battery import Battery
+from excise.suite.battery import RETURNS, Battery
 from excise.suite.bench import Bench, Made
 from excise.suite.book import Book
 from excise.suite.ladder import ORACLE_MOST, Ladder
@@ -49,13 +50,14 @@ def attack_row(
     bench: Bench,
     book: Book,
     battery: Battery,
+    tried: Attempts,
     name: str,
     ladder: Ladder,
     delta: Mapping[str, Estimate],
-    decoys: Decoys | None,
 ) -> AttackResult:
     """One attack of the report; Concept Inversion has its ladder."""
     attack, results = battery.attacks[name], battery.results[name]
+    arms = roles(tuple(bench.arms.values()))
     for arm, one in results.items():
         enter(book, f"{name}/all", arm, one)
     first = next(iter(results.values()))
@@ -77,51 +79,56 @@ def attack_row(
             "score_seeds": len(first.score_seeds),
             **scalars(attack),
         },
-        rungs=rungs(book, ladder) if climbed else (),
+        decided=decided(tried, name, first.threshold, RETURNS) if name in tried.drawn else None,
+        rungs=rungs(tried, ladder) if climbed else (),
         headline=key_of(ladder.headline) if climbed and ladder.rungs else None,
         delta_loss=dict(delta),
-        decoys=decoys if climbed else None,
+        decoys=floors(arms, tried, key_of(ladder.headline)) if climbed else None,
         costs={arm: Cost.of(one.searched + one.drawn) for arm, one in results.items()},
         note=note(ladder) if climbed else "",
-        **figures(roles(tuple(bench.arms.values())), battery.attempts, name),
+        **figures(arms, tried, name),
     )
 
 
-def ladder_row(bench: Bench, book: Book, ladder: Ladder, decoys: Decoys | None) -> AttackResult:
+def ladder_row(bench: Bench, tried: Attempts, ladder: Ladder) -> AttackResult:
     """The token ladder by itself, where no attack was run at a larger budget."""
-    counted, r, oracle = ladder.counted, ladder.best_of, ladder.oracle
+    arms, counted, headline = roles(tuple(bench.arms.values())), ladder.counted, ladder.headline
     first = next(iter(counted.values()))
     return AttackResult(
         name=LADDER,
         label=title(LADDER),
         definition=DEFINITION,
         paper="Pham et al. 2023, arXiv:2308.01508",
-        budget={"restarts": len(first), "best_of": r, "prompts": len(first.prompts)},
-        rungs=rungs(book, ladder),
-        headline=key_of(ladder.headline),
-        best_of={arm: one for arm, x in counted.items() if (one := curve_of(x)) is not None},
-        excess={}
-        if oracle is None
-        else {
-            arm: excess_of(one, counted[oracle], r)[0]
-            for arm, one in counted.items()
-            if arm != oracle
+        budget={
+            "restarts": len(first),
+            "best_of": ladder.best_of,
+            "prompts": len(first.prompts),
         },
-        decoys=decoys,
+        rungs=rungs(tried, ladder),
+        headline=key_of(headline),
+        decoys=floors(arms, tried, key_of(headline)),
         costs={arm: Cost.of(one.searched + one.drawn) for arm, one in counted.items()},
         note=note(ladder),
+        **ladder_figures(arms, tried, key_of(headline)),
     )
 
 
-def rungs(book: Book, ladder: Ladder) -> tuple[Rung, ...]:
+def rungs(tried: Attempts, ladder: Ladder) -> tuple[Rung, ...]:
     """Those of the token ladder, at its own smaller budget."""
-    found = []
-    for rung, results in ladder.results.items():
-        for arm, one in results.items():
-            enter(book, f"{LADDER}/{key_of(rung)}", arm, one)
-        rates = {arm: rate_of(one, ladder.best_of) for arm, one in results.items()}
-        found.append(Rung(key=key_of(rung), label=label_of(rung), rates=rates))
-    return tuple(found)
+    return tuple(
+        Rung(key=key_of(rung), label=label_of(rung), rates=rung_rates(tried, key_of(rung)))
+        for rung in ladder.rungs
+    )
+
+
+def enter_ladder(book: Book, tried: Attempts) -> None:
+    """What the inputs that were chosen on each rung and for each decoy drew, picture by picture."""
+    for rung, by in tried.rungs.items():
+        for arm, one in by.items():
+            enter(book, f"{LADDER}/{rung}", arm, one)
+    for name, by in tried.decoys.items():
+        for arm, one in by.items():
+            enter(book, f"{LADDER}/decoy/{name}", arm, one)
 
 
 def recovery(battery: Battery, name: str) -> Recovery:
