@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from study import Study, Trial, opened
+from study import Row, Study, Trial, opened
 
 from excise.api.cases import arms_of
 from excise.attacks.base import Attack
@@ -68,7 +68,6 @@ SPENT: Mapping[str, str] = {
 """The setting that a budget multiplies."""
 FACTORS = (0.25, 0.5, 1.0, 2.0)
 WORDS = ("enumerate", "unlearn_diff", "p4d", "ring_a_bell")
-Row = dict[str, Any]
 
 
 class Range:
@@ -96,8 +95,8 @@ class Range:
         study, given = self.study, {name: dict(settings)}
         measured = study.measured(CONCEPT, LOOK, 0, given)
         key = study.key(edit=self.edit.digest, measured=measured, attack=name)
-        file = study.work / "attacks" / f"{name}-{key}.json"
-        if not file.exists():
+
+        def make() -> Row:
             own = self.bench(name)
             sizes = replace(LOOK, attacks=(name,))
             battery = fight(replace(own, sizes=sizes), FIRST, given)
@@ -105,16 +104,17 @@ class Range:
             rate, hits = rate_of(one, best_of(one)), hits_of(one, best_of(one))
             silent = battery.attempts.rows("silent")
             spent = one.searched + one.drawn
-            write_json(file, {
+            return {
                 "attack": name, "settings": dict(settings), "rate": rate.value, "low": rate.low,
                 "high": rate.high, "silent": float(hits[silent].mean()),
                 "gradients": spent.gradients, "pictures": spent.pictures,
                 "seconds": spent.seconds,
-            })  # fmt: skip
-        row: Any = read_json(file)
+            }  # fmt: skip
+
+        row = study.row("attacks", f"{name}-{key}", make)
         sys.stdout.write(f"{name} {settings} {row['rate']:.0%} {row['seconds']:.0f} s\n")
         sys.stdout.flush()
-        return dict(row)
+        return row
 
     def standard(self, name: str) -> Attack:
         """The attack as the standard suite runs it."""

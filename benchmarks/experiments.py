@@ -15,11 +15,11 @@ from typing import Any
 
 import plots
 from controls import PARTS, WAYS
-from lab import Lab, Row
+from lab import Lab
 from pages import page
 from rivals import RIVALS
 from strengths import Strengths
-from study import opened
+from study import Row, opened
 
 from excise.errors import UserError
 from excise.store import write_json

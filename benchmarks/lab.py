@@ -9,7 +9,7 @@ from typing import Any
 
 from controls import DERIVED
 from figures import figures
-from study import TRIAL, Study, Trial
+from study import TRIAL, Row, Study, Trial
 from vectors import ALONE, TRAINED, Direction, Run
 
 from excise.edit import Edit, Recipe
@@ -20,9 +20,7 @@ from excise.primitives import arithmetic
 from excise.primitives.data import Pictures, Split
 from excise.primitives.prompts import completed
 from excise.settings import recipe
-from excise.store import Stage, load_tensors, read_json, save_tensors, write_json
-
-Row = dict[str, Any]
+from excise.store import Stage, load_tensors, save_tensors
 
 TAU = ("pictures", "contexts", "selector", "steps", "batch", "lr", "weighting")
 """The settings that a task vector depends on before it is confined to some blocks."""
@@ -121,12 +119,13 @@ class Lab:
             made=study.made(concept, seed),
             measured=study.measured(concept, TRIAL, seed),
         )
-        file = study.work / "points" / f"{key}.json"
-        if not file.exists():
-            write_json(file, {**name, **figures(study.report(make(), concept, seed=seed))})
-        row: Any = read_json(file)
+
+        def measured() -> Row:
+            return {**name, **figures(study.report(make(), concept, seed=seed))}
+
+        row = study.row("points", key, measured)
         say(row)
-        return dict(row)
+        return row
 
     def healed(
         self, concept: str, settings: Mapping[str, Any], seed: int = 0, alpha: float = 1.0

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from mdtable import table
-from study import Study, opened
+from study import Row, Study, opened
 
 import excise
 from excise.api.erasing import eraser_of
@@ -25,7 +25,7 @@ from excise.errors import UserError
 from excise.primitives.kept import kept, kept_probe
 from excise.primitives.probe import Look, Probe
 from excise.settings import recipe
-from excise.store import read_json, write_json, write_text
+from excise.store import write_json, write_text
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 METHODS = ("task_vector", "speed", "uce")
@@ -34,7 +34,6 @@ COUNTS = (1, 5, 10, None)  # None: all but `STAY`
 PAIRS = (("cat", "dog"), ("cat", "car"), ("sketch", "cat"))  # near to each other, far, of two kinds
 EACH = 16
 BUDGET: excise.Budget = "quick"
-Row = dict[str, Any]
 Names = tuple[str, ...]
 
 
@@ -61,17 +60,18 @@ class Many:
     def row(self, way: str, method: str, names: Names, edit: Callable[[], Edit]) -> Row:
         """What is left of each concept, and of everything else."""
         key = self._key(way, method, names)
-        file = self.study.work / "many" / f"{way.replace(' ', '_')}-{method}-{key}.json"
-        if not file.exists():
+
+        def make() -> Row:
             name: Row = {"way": way, "method": method, "concepts": list(names)}
             try:
-                write_json(file, {**name, **self._figures(names, edit())})
+                return {**name, **self._figures(names, edit())}
             except UserError as error:
-                write_json(file, {**name, "why": str(error)})
-        found: Any = read_json(file)
+                return {**name, "why": str(error)}
+
+        found = self.study.row("many", f"{way.replace(' ', '_')}-{method}-{key}", make)
         sys.stdout.write(f"{found}\n")
         sys.stdout.flush()
-        return dict(found)
+        return found
 
     def at_once(self, method: str, names: Names) -> Callable[[], Edit]:
         """One edit for all of them."""

@@ -21,7 +21,7 @@ import plots
 import torch
 from mdtable import table
 from reproduce import CONCEPTS
-from study import Study, Trial, opened
+from study import Row, Study, Trial, opened
 
 from excise import registry
 from excise.api.loading import history_of
@@ -34,7 +34,7 @@ from excise.primitives import arithmetic
 from excise.progress import for_stream
 from excise.reporting import Report
 from excise.rng import generator
-from excise.store import read_json, write_json, write_text
+from excise.store import write_json, write_text
 from excise.suite import SIZES, Sizes
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -46,7 +46,6 @@ LOOKS: Mapping[Budget, Sizes] = {
     "quick": replace(SIZES["quick"], cascade=False),  # every row meets the same attacks
     "standard": SIZES["standard"],
 }
-Row = dict[str, Any]
 
 
 def methods_for(concept: str) -> tuple[str, ...]:
@@ -72,19 +71,19 @@ class Table:
                      budget=budget)  # fmt: skip
         measured = study.measured(concept, LOOKS[budget], 0)
         key = study.key(table=study.name(made), baseline=method, measured=measured)
-        file = study.work / "table" / f"{concept}-{method.replace(' ', '_')}-{budget}-{key}.json"
-        if not file.exists():
+
+        def make() -> Row:
             name: Row = {"concept": concept, "method": method, "budget": budget}
             try:
                 edit, costs = self._edit(made, method)
             except UserError as error:
-                write_json(file, {**name, "why": str(error)})
-            else:
-                report = study.report(edit, concept, sizes=LOOKS[budget])
-                write_json(file, {**name, **costs, **of_edit(edit), **of_report(report)})
-        row: Any = read_json(file)
+                return {**name, "why": str(error)}
+            report = study.report(edit, concept, sizes=LOOKS[budget])
+            return {**name, **costs, **of_edit(edit), **of_report(report)}
+
+        row = study.row("table", f"{concept}-{method.replace(' ', '_')}-{budget}-{key}", make)
         say(row)
-        return dict(row)
+        return row
 
     def _edit(self, trial: Trial, method: str) -> tuple[Edit, Row]:
         study = self.study

@@ -15,12 +15,12 @@ from typing import Any
 import plots
 from arrays import ATTACK, Arrays
 from figures import figures
-from study import Study, Trial, opened
+from study import Row, Study, Trial, opened
 from summary import summary
 
 from excise import registry
 from excise.emoji.pictures import WATERMARK
-from excise.store import read_json, write_json, write_text
+from excise.store import write_json, write_text
 from excise.suite import SIZES, Sizes
 from excise.suite.evaluate import Settings
 
@@ -30,7 +30,6 @@ DEVELOPED, HELD_OUT = ("cat", "sketch"), ("church", "truck", "apple", "neon", "w
 CONCEPTS = (*DEVELOPED, *HELD_OUT)
 SEEDS = 5
 BEGIN, END = "<!-- results -->", "<!-- end of results -->"
-Row = dict[str, Any]
 
 METHODS = {"task_vector": SEEDS, "esd": 1, "gradient_ascent": 1}
 """How many edits of each are made."""
@@ -69,27 +68,23 @@ class Results:
         """One edit's figures."""
         study, name = self.study, self.study.name(trial)
         key = study.key(row=name, measured=study.measured(trial.concept, sizes, 0, settings))
-        file = study.work / "rows" / f"{name}-{key}.json"
-        if not file.exists():
+
+        def make() -> Row:
             edit, notes = study.edit(trial)
             report = study.report(edit, trial.concept, sizes=sizes, settings=settings)
             facts: Row = {"concept": trial.concept, "method": trial.method, "seed": trial.seed}
-            write_json(file, {**facts, **notes, "bytes": edit.nbytes, **figures(report)})
-        row: Any = read_json(file)
-        return dict(row)
+            return {**facts, **notes, "bytes": edit.nbytes, **figures(report)}
+
+        return study.row("rows", f"{name}-{key}", make)
 
     def arrays(self, trial: Trial, sizes: Sizes, settings: Settings) -> Arrays:
         """The same, picture by picture."""
         edit, _ = self.study.edit(trial)
         return self.study.arrays(edit, trial.concept, sizes=sizes, settings=settings)
 
-    def ladders(self, concepts: Iterable[str]) -> list[Row]:
+    def ladder(self, concept: str, method: str) -> Row:
         """Every rung on base, edit and oracle; the oracle decides which one counts."""
-        return [
-            self.row(Trial(concept=concept, method=method), LADDER)
-            for concept in concepts
-            for method in methods_for(concept)
-        ]
+        return self.row(Trial(concept=concept, method=method), LADDER)
 
     def claims(self, concept: str, method: str, rung: Any, seeds: int) -> tuple[list[Row], Row]:
         """A method at the concept's rung: seed by seed, and over all seeds."""
@@ -157,18 +152,20 @@ def main() -> None:
     parser.add_argument(
         "--concept", action="append", choices=CONCEPTS, help="only measure this one; repeat"
     )
+    parser.add_argument(
+        "--method", action="append", choices=METHODS, help="only this one's edits; repeat"
+    )
     parser.add_argument("--seeds", type=int, default=SEEDS)
     options, study = opened(parser)
     results = Results(study)
-    concepts = options.concept or CONCEPTS
-    ladders = results.ladders(concepts)
-    rungs = {row["concept"]: rung_of(row) for row in ladders if row["method"] == "task_vector"}
-    made = [
-        results.claims(concept, method, rungs[concept], min(seeds, options.seeds))
-        for concept in concepts
-        for method, seeds in methods_for(concept).items()
-    ]
-    if options.concept:  # a part of the work, which a run over all of them finds
+    ladders, made = [], []
+    for concept in options.concept or CONCEPTS:
+        for method, seeds in methods_for(concept).items():
+            if method in (options.method or METHODS):
+                ladders.append(results.ladder(concept, method))
+                rung, count = rung_of(ladders[-1]), min(seeds, options.seeds)
+                made.append(results.claims(concept, method, rung, count))
+    if options.concept or options.method:  # a part of the work, which a run over all of it finds
         return
     claims, rows = [row for own, _ in made for row in own], [row for _, row in made]
     write_json(DOCS / "results.json", {"ladders": ladders, "claims": claims, "summary": rows})

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from scipy.special import bdtrc
-from study import Study
+from study import Row, Study
 from torch import Tensor
 
 from excise.primitives.carrying import carry
@@ -20,7 +20,7 @@ from excise.primitives.data import Split, concept_pictures
 from excise.primitives.inversion import Inversion, Inverter
 from excise.primitives.panel import label_of, read
 from excise.rng import seed_of
-from excise.store import hash_tensors, read_json, write_json
+from excise.store import hash_tensors
 from excise.types import Concept, Request
 
 GRID = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0)
@@ -31,8 +31,6 @@ STEPS, LOOKS, CARRIED, PICTURES = 300, 32, 20, 64
 FLOOR, ERROR = 0.10, 0.10
 """A set is extinct where none of its inputs has a rate above the floor beyond chance, which may
 make one or more of them look alive in this share of cases."""
-
-Row = dict[str, Any]
 
 
 class Strengths:
@@ -61,8 +59,8 @@ class Strengths:
             direction=hash_tensors(self.direction),
             sizes=[max(SIZES), STEPS, LOOKS, CARRIED, PICTURES],
         )
-        file = study.work / "points" / f"{key}.json"
-        if not file.exists():
+
+        def make() -> Row:
             latents = self._latents(split)  # those of the unedited model, for all of them
             if kind != "fresh" and not found:
                 found.append(self._search(latents, kind, split))
@@ -73,9 +71,9 @@ class Strengths:
                     live = carry(study.model, found[0], latents, CARRIED, seed=self.seed)
                 hits = self._hits(live)
             facts: Row = {"concept": self.name, "set": kind, "alpha": alpha, "seed": self.seed}
-            write_json(file, {**facts, "hits": hits, "looks": LOOKS})
-        row: Any = read_json(file)
-        return dict(row)
+            return {**facts, "hits": hits, "looks": LOOKS}
+
+        return study.row("points", key, make)
 
     def _latents(self, split: Split) -> Tensor:
         model = self.study.model

@@ -7,9 +7,8 @@ folder), so that a run that was stopped goes on where it was.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -29,13 +28,14 @@ from excise.method import Budget
 from excise.progress import SILENT, Progress, for_stream
 from excise.reporting import Report
 from excise.settings import recipe
-from excise.store import Cache, Stages, hash_json, write_json
+from excise.store import Cache, Stages, hash_json, read_json, write_json
 from excise.store.cache import default_root
 from excise.suite import Sizes
 from excise.suite import evaluate as run_suite
 from excise.suite.evaluate import Settings, bench_of
 from excise.types import Concept, Judge, TextToImage
 
+Row = dict[str, Any]
 VERSION = 1
 """Of all that is kept here. Raise it when changed code lets the same key mean something else."""
 
@@ -155,6 +155,14 @@ class Study:
             "oracle": None if oracle is None else oracle.fingerprint(),
         }
 
+    def row(self, folder: str, name: str, make: Callable[[], Row]) -> Row:
+        """JSON values under a name: read where they were kept, or made and kept."""
+        file = self.work / folder / f"{name}.json"
+        if not file.exists():
+            write_json(file, make())
+        found: Any = read_json(file)
+        return dict(found)
+
     def name(self, trial: Trial) -> str:
         """What a trial's files are called."""
         eraser = eraser_of(self.model, trial.method, trial.settings, trial.budget)
@@ -184,7 +192,8 @@ class Study:
                 ends: Any = error.details["ends"]
                 ends["nearest"].save(file)
                 write_json(notes, {"feasible": False, "why": str(error)})
-        return Edit.load(file), json.loads(notes.read_text(encoding="utf-8"))
+        known: Any = read_json(notes)
+        return Edit.load(file), dict(known)
 
     def report(
         self,

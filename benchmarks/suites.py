@@ -15,11 +15,11 @@ from typing import Any
 
 from mdtable import table
 from reproduce import CONCEPTS, methods_for
-from study import Study, Trial, opened
+from study import Row, Study, Trial, opened
 
 from excise.api.cases import arms_of
 from excise.reporting import Report
-from excise.store import read_json, write_json, write_text
+from excise.store import write_json, write_text
 from excise.suite import SIZES
 from excise.suite import evaluate as run_suite
 
@@ -28,8 +28,6 @@ DEFAULT = "task_vector"
 LEAST = 0.5
 """What an attack that can tell has to bring back on the base, with prompts that do not name it."""
 
-Row = dict[str, Any]
-
 
 def row(study: Study, concept: str) -> Row:
     """One concept: all models under all attacks."""
@@ -37,8 +35,8 @@ def row(study: Study, concept: str) -> Row:
              for method in methods_for(concept)}  # fmt: skip
     measured = study.measured(concept, SIZES["standard"], 0)
     key = study.key(suite=[edit.digest for edit in edits.values()], measured=measured)
-    file = study.work / "suites" / f"{concept}-{key}.json"
-    if not file.exists():
+
+    def make() -> Row:
         target, judges = study.concept(concept, shown=True), study.judges(concept)
         rivals = {method: edit for method, edit in edits.items() if method != DEFAULT}
         arms = arms_of(study.model, edits[DEFAULT], target,
@@ -54,9 +52,9 @@ def row(study: Study, concept: str) -> Row:
             progress=study.progress,
         )
         found.save(study.work / "suites" / concept)
-        write_json(file, {"concept": concept, **of_report(found)})
-    known: Any = read_json(file)
-    return dict(known)
+        return {"concept": concept, **of_report(found)}
+
+    return study.row("suites", f"{concept}-{key}", make)
 
 
 def of_report(report: Report) -> Row:
