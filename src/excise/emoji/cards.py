@@ -236,7 +236,7 @@ def parameters(file: Path) -> int:
 def _quality(folder: Path) -> str:
     """What was measured, by judge, and what it was measured on."""
     found: dict[str, Any] = read_json(folder / "quality.json")
-    judges = list(found["judges"])
+    judges = sorted(found["judges"], key=lambda name: name != "judge")  # the one that decides first
     labels = {
         "plain": "right object, plain prompts",
         "synonym": "right object, synonyms",
