@@ -127,3 +127,14 @@ def test_dense_views_are_made_when_asked_for() -> None:
     assert len(view) == 2
     assert view["b"].shape == (2, 2)
     assert view["b"] is not view["b"]
+
+
+def test_what_deltas_share_is_copied_once_and_is_nobody_elses() -> None:
+    down, copies = normal(2, 5), dict[int, Tensor]()
+    one, two = (own(LowRank(normal(6, 2, seed=i), down), copies) for i in range(2))
+    alone = own(LowRank(normal(6, 2), down))
+    assert one.parts["down"] is two.parts["down"]
+    assert alone.parts["down"] is not one.parts["down"]
+    before = one.dense()
+    down.zero_()
+    assert torch.equal(one.dense(), before)

@@ -173,17 +173,23 @@ class Sparse(Encoded):
 KINDS: tuple[type[Encoded], ...] = (Dense, LowRank, Sparse)
 
 
-def own(value: Tensor | Encoded) -> Encoded:
+def own(value: Tensor | Encoded, copies: dict[int, Tensor] | None = None) -> Encoded:
     """A delta that nobody else can write to, on the CPU and in float32, not yet the smallest.
+
+    copies: of factors, by the identity of those that they were made of; what many deltas share they
+    share afterwards, as the ``down`` of a closed form for all layers.
 
     Raises UserError for something else.
     """
+    known = {} if copies is None else copies
     if isinstance(value, Tensor):
         return Dense(_copy(value))
     if isinstance(value, Dense):
         return Dense(_copy(value.value))
     if isinstance(value, LowRank):
-        return LowRank(_copy(value.up), _copy(value.down), value.shape)
+        if id(value.down) not in known:
+            known[id(value.down)] = _copy(value.down)
+        return LowRank(_copy(value.up), known[id(value.down)], value.shape)
     if isinstance(value, Sparse):
         index = value.index.detach().to("cpu", copy=True)
         return Sparse(index, _copy(value.value), value.shape)

@@ -85,7 +85,8 @@ class Edit:
             WrongBase: the model has no such weight, or one of another shape.
             NumericalError: a delta is not finite.
         """
-        kept = {name: own(delta) for name, delta in (deltas or {}).items()}
+        given, copies = deltas or {}, dict[int, Tensor]()
+        kept = {name: own(delta, copies) for name, delta in given.items()}
         base = Base.of(model, {name: delta.shape for name, delta in kept.items()})
         return Edit(deltas=kept, hooks=tuple(hooks), recipe=recipe, base=base)
 
