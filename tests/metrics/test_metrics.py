@@ -5,15 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import torch
 from tests import panels
 
 from excise.metrics.diversity import Diversity
 from excise.metrics.drift import Drift
 from excise.metrics.kept import KeptRate
-from excise.metrics.over_erasure import OverErasure
+from excise.metrics.over_erasure import OverErasure, caption_loss
 from excise.metrics.pairs import Pairs
 from excise.metrics.plain_use import PlainUse
 from excise.metrics.replacement import Replacement, histogram
+from excise.primitives.denoising import Bank
+from excise.types import Condition, Hook, Prompt, TextToImage
 
 CAT, DOG = panels.CAT, panels.DOG
 
@@ -151,3 +154,27 @@ def test_the_loss_says_where_the_concept_has_gone(model: Any, erased: Any) -> No
 def test_a_ruined_network_explains_nothing(model: Any) -> None:
     found = OverErasure(pictures=8).measure(model, None, CAT, edit=panels.ruined(model))
     assert found["concepts"]["cat"]["empty"]["edit - base"]["low"] > 1.0
+
+
+class Listening(Hook):
+    """Changes nothing, and remembers the words that it was told."""
+
+    def __init__(self) -> None:
+        self.told: set[str] = set()
+
+    def condition(
+        self,
+        model: TextToImage,
+        prompts: tuple[Prompt, ...],
+        cond: Condition,
+        null: Condition | None,
+    ) -> tuple[Condition, Condition | None]:
+        self.told |= {prompt.text for prompt in prompts}
+        return cond, null
+
+
+def test_a_guard_that_reads_the_words_is_told_them(model: Any) -> None:
+    hook, latents = Listening(), torch.zeros(2, *model.latent_shape)
+    with model.hooked([hook]):
+        caption_loss(model, latents, (Prompt("a cat"), Prompt("")), Bank.of(latents, 4))
+    assert hook.told == {"a cat", ""}

@@ -82,4 +82,5 @@ def caption_loss(
     model: TextToImage, latents: Tensor, prompts: Sequence[Prompt], bank: Bank
 ) -> Tensor:
     """The loss of each entry of a bank over latents (n, c, h, w), averaged over prompts: (B,)."""
-    return concept_loss(model, latents, model.encode(tuple(prompts)), bank).mean(dim=0)
+    words = tuple(prompts)
+    return concept_loss(model, latents, model.encode(words), bank, prompts=words).mean(dim=0)
