@@ -8,12 +8,15 @@ from torch import Tensor
 
 from excise.erasers.base import Work
 from excise.primitives.inversion import Inversion, Inverter
-from excise.primitives.prompts import template_of
+from excise.primitives.prompts import sentences, template_of
 from excise.primitives.spaces import SOFT
-from excise.types import Concept
+from excise.types import Concept, Condition
 
 if TYPE_CHECKING:
     from excise.erasers.task_vector import TaskVector
+
+PLACES = 4
+"""Sentences that each soft token is held down in."""
 
 
 def inputs(
@@ -25,13 +28,14 @@ def inputs(
     seed: int,
     mode: Literal["independent", "repulsed"] = "independent",
 ) -> tuple[Inversion, ...]:
-    """``embeddings`` inputs, one set a space.
+    """``embeddings`` inputs, one set a space; soft tokens that serve in all of its sentences.
 
     latents: (n, c, h, w) of pictures that show the concept. mode: of `Inverter`; repulsed from one
     another and from the concept's own word.
     """
     n = len(method.spaces)
     template = template_of(concept)
+    said = sentences(work.model, concept) if method.spread else ()
     found = []
     for i, space in enumerate(method.spaces):
         search = Inverter(
@@ -40,6 +44,7 @@ def inputs(
             samples=method.samples,
             tokens=method.tokens,
             template=template if template != SOFT else f"a picture of {SOFT}",
+            texts=said if space == "token" else (),
             weighting=method.weighting,
             mode=mode,
         )
@@ -55,3 +60,18 @@ def inputs(
             )
         )
     return tuple(found)
+
+
+def in_sentences(method: TaskVector, work: Work, concept: Concept, found: Inversion) -> Condition:
+    """What was found, as it stands in prompts: soft tokens in `PLACES` sentences each, in turn.
+
+    An input that is held down in one sentence alone comes back in others.
+    """
+    if found.settings["space"] != "token" or not method.spread:
+        return found.conditions(work.model).detach()
+    texts = sentences(work.model, concept)
+    placed: dict[str, list[int]] = {}
+    for i in range(PLACES * len(found)):
+        placed.setdefault(texts[i % len(texts)], []).append(i // PLACES)
+    parts = [found.take(rows).conditions(work.model, text) for text, rows in placed.items()]
+    return Condition.cat(parts).detach()

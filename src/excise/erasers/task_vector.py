@@ -52,8 +52,9 @@ class TaskVector(Eraser):
     strength: alpha; None searches for it, which needs a judge.
     embeddings: inputs that a search finds, for the choose-set, to be pinned, and on an edit that
         was chosen; an equal share in each of the ``spaces``. tokens: soft tokens of those in the
-        token space. inversion_steps, samples: of each search. carried: further gradient steps that
-        each input gets on every edited model that is tried.
+        token space. spread: these are searched for, and held down, in the concept's sentences in
+        turn; without it in the first alone. inversion_steps, samples: of each search. carried:
+        further gradient steps that each input gets on every edited model that is tried.
     looks: pictures of each input and strength. kept: pictures of each class that has to stay.
     plain: seeds of each prompt that names the concept.
     grid, refine: strengths that are tried, and bisections of either end; None for the variant's
@@ -119,6 +120,7 @@ class TaskVector(Eraser):
     embeddings: int = 16
     spaces: tuple[Name, ...] = SPACES
     tokens: int = 4
+    spread: bool = True
     inversion_steps: int = 300
     samples: int = 4
     carried: int = 20

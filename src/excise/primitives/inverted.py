@@ -94,11 +94,14 @@ class Inversion:
             for row in range(len(self))
         )
 
-    def conditions(self, model: TextToImage) -> Condition:
-        """One row of condition a row, on the model's device; with bands where there are any."""
+    def conditions(self, model: TextToImage, text: str | None = None) -> Condition:
+        """One row of condition a row, on the model's device; with bands where there are any.
+
+        text: for tokens, a text with ``<1>`` in it in the template's place.
+        """
         values = {name: value.to(model.device) for name, value in self.values.items()}
         with torch.no_grad():
-            return self.space(model).conditions(values)
+            return self.space(model, text).conditions(values)
 
     def request(
         self, model: TextToImage, row: int, text: str | None = None, seeds: Sequence[int] = (0,)

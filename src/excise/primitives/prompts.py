@@ -189,6 +189,15 @@ def template_of(concept: Concept) -> str:
     return fill(next(named, "{}"), SOFT)
 
 
+def sentences(model: TextToImage, concept: Concept, join: str = "{} <1>") -> tuple[str, ...]:
+    """Texts with ``<1>`` where the concept's name stands: a style's about every known object.
+
+    join: how it is added to a prompt ``{}`` of a concept that no prompt names.
+    """
+    asked = naming(model, spanning(model, concept), (concept.name,))
+    return tuple(dict.fromkeys(placed(prompt.text, concept, join) for prompt in asked))
+
+
 def avoided(
     model: TextToImage, concepts: Sequence[Concept], text: str | None, progress: Progress
 ) -> str:
