@@ -51,14 +51,17 @@ def healing(lab: Lab, concepts: Sequence[str]) -> Iterable[Row]:
     """How hard to erase, how to heal, what to pin: the default, and one change at a time."""
     ways: list[dict[str, Any]] = [
         {},
-        {"stand_in": True, "near": 3, "walks": 1152},
-        {"stand_in": True},
+        {"pin_rounds": 2},
+        {"embeddings": 32},
+        {"pin": 2.0},
+        {"spread": False},
         {"hard": 3.0},
         {"pin_to": "null"},
         {"pin_rounds": 0},
-        {"spread": False},
         {"spaces": ["token"]},
         {"heal": 150},
+        {"stand_in": True},
+        {"stand_in": True, "near": 3, "walks": 1152},
     ]
     for concept in concepts:
         for settings in ways:
