@@ -51,6 +51,8 @@ def healing(lab: Lab, concepts: Sequence[str]) -> Iterable[Row]:
     """How hard to erase, how to heal, what to pin: the default, and one change at a time."""
     ways: list[dict[str, Any]] = [
         {},
+        {"anywhere": 0},
+        {"anywhere": 256},
         {"pin_rounds": 2},
         {"embeddings": 32},
         {"pin": 2.0},

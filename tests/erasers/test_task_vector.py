@@ -7,6 +7,7 @@ import pytest
 from tests.suite import two
 
 from excise.edit import Edit
+from excise.erasers.searching import PLACES
 from excise.erasers.task_vector import TaskVector
 from excise.errors import Infeasible, MissingJudge
 from excise.settings import build, recipe
@@ -39,6 +40,7 @@ HEALED = replace(
     heal_batch=16,
     heal_lr=1e-3,
     walks=16,
+    anywhere=5,
     pinned=64,
     pin_rounds=1,
 )
@@ -102,7 +104,11 @@ def test_a_healed_edit_goes_on_after_a_kill_and_keeps_the_concept_down(tmp_path:
     shown = {name: judge.score(one.pictures, name).rate for name, one in drawn.items()}
     assert shown["cat"] <= 0.1
     assert shown["dog"] >= 0.8
-    curves = found.record["healing"]["curves"]
+    healing = found.record["healing"]
+    words = len(two.CAT.prompts()) + 1  # and no prompt at all
+    each = 2 * PLACES + 1  # of three inputs a search, two are soft tokens, in several sentences
+    assert healing["pinned"] == words + method.anywhere + each * (method.pin_rounds + 1)
+    curves = healing["curves"]
     assert len(curves) == method.pin_rounds + 1
     assert all(sum(c[-5:]) < sum(c[:5]) for round_ in curves for c in round_.values())
     last = next(tmp_path.glob(f"heal-{method.pin_rounds}-*"))

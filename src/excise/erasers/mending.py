@@ -22,11 +22,11 @@ from excise.erasers.extinction import UNSEEN, extinction
 from excise.erasers.looking import Member
 from excise.primitives import arithmetic
 from excise.primitives.finetune import Optimiser
-from excise.primitives.healing import Lesson, heal, kept_lesson, pinned_lesson
+from excise.primitives.healing import Lesson, heal, kept_lesson, kept_texts, pinned_lesson
 from excise.progress import stage
 from excise.rng import seed_of
 from excise.store import hash_tensors
-from excise.types import Condition
+from excise.types import Concept, Condition
 
 if TYPE_CHECKING:
     from excise.erasers.task_vector import TaskVector
@@ -51,7 +51,7 @@ def mended(method: TaskVector, work: Work, tau: Deltas) -> Mended:
     hard = arithmetic.negated(tau, alpha)
     shown = work.pictures(method.pictures, "tau", method.contexts)
     kept = Lesson.of(work.kept("heal-kept", lambda: (_kept(method, work).tensors(), None)).tensors)
-    inputs = [blocks.words(work, (concept,)) for concept in work.concepts]
+    inputs = [_named(method, work, concept) for concept in work.concepts]
     deltas: Deltas = hard
     curves: list[Any] = []
     losses: list[list[float]] = []
@@ -97,6 +97,20 @@ def mended(method: TaskVector, work: Work, tau: Deltas) -> Mended:
         "curves": curves,
     }
     return Mended(deltas=dict(deltas), record=record)
+
+
+def _named(method: TaskVector, work: Work, concept: Concept) -> Condition:
+    """What is pinned before anything was searched: the concept's words, and those of other things.
+
+    A search that finds no words left for the concept goes on to those of something else: so its
+    pictures are held down under these too.
+    """
+    words = blocks.words(work, (concept,))
+    if not method.anywhere:
+        return words
+    seed = seed_of("anywhere", work.seed)
+    others = work.model.encode(kept_texts(work.model, work.concepts, method.anywhere, seed))
+    return Condition.cat([words, others]).detach()
 
 
 def _kept(method: TaskVector, work: Work) -> Lesson:

@@ -71,7 +71,8 @@ class TaskVector(Eraser):
         times as many as of others. stand_in: some of these are asked for by the concept's names, so
         that other things are drawn in its place.
     pin: weight of holding the concept down at inputs that bring it out, to what the ``hard`` edit
-        says there, or to what the unedited model says without a prompt (``null``). pinned: points.
+        says there, or to what the unedited model says without a prompt (``null``). anywhere: to
+        these inputs come as many prompts of other things. pinned: points.
         pin_rounds: searches on the healed edit, each of which adds to what is pinned, and is
         followed by as much healing again.
     """
@@ -103,6 +104,7 @@ class TaskVector(Eraser):
         "heal": 2,
         "heal_batch": 2,
         "walks": 2,
+        "anywhere": 2,
         "pinned": 2,
         "pin_rounds": 0,
         "embeddings": 2,
@@ -145,6 +147,7 @@ class TaskVector(Eraser):
     stand_in: bool = False
     pin: float = 1.0
     pin_to: Literal["hard", "null"] = "hard"
+    anywhere: int = 64
     pinned: int = 1024
     pin_rounds: int = 1
 
@@ -157,7 +160,7 @@ class TaskVector(Eraser):
         self._among("spaces", SPACES)
         if not 0 < self.gain <= 1:
             raise BadSetting(f"{self.name}: expected gain in (0, 1], got {self.gain}")
-        self._at_least(0, "pin", "pin_rounds")
+        self._at_least(0, "pin", "pin_rounds", "anywhere")
 
     def change(self, work: Work) -> Change:
         """Fine-tune, negate, and find the strength."""
