@@ -71,8 +71,9 @@ class TaskVector(Eraser):
         times as many as of others. stand_in: some of these are asked for by the concept's names, so
         that other things are drawn in its place.
     pin: weight of holding the concept down at inputs that bring it out, to what the ``hard`` edit
-        says there, or to what the unedited model says without a prompt (``null``). anywhere: to
-        these inputs come as many prompts of other things. pinned: points.
+        says there, or to what the unedited model says without a prompt (``null``). pinned: points.
+        anywhere: the concept's pictures are held down under as many prompts of other things too, at
+        noise levels up to ``clear``, where one can make out what they show.
         pin_rounds: searches on the healed edit, each of which adds to what is pinned, and is
         followed by as much healing again.
     """
@@ -148,6 +149,7 @@ class TaskVector(Eraser):
     pin: float = 1.0
     pin_to: Literal["hard", "null"] = "hard"
     anywhere: int = 64
+    clear: float = 0.5
     pinned: int = 1024
     pin_rounds: int = 1
 
@@ -158,6 +160,7 @@ class TaskVector(Eraser):
         self._among("variant", get_args(Variant))
         self._among("pin_to", ("hard", "null"))
         self._among("spaces", SPACES)
+        self._shares("clear")
         if not 0 < self.gain <= 1:
             raise BadSetting(f"{self.name}: expected gain in (0, 1], got {self.gain}")
         self._at_least(0, "pin", "pin_rounds", "anywhere")
