@@ -52,6 +52,7 @@ def healing(lab: Lab, concepts: Sequence[str]) -> Iterable[Row]:
     ways: list[dict[str, Any]] = [
         {},
         {"anywhere": 0},
+        {"anywhere": 64},
         {"anywhere": 256},
         {"pin_rounds": 2},
         {"embeddings": 32},

@@ -107,9 +107,8 @@ def test_a_healed_edit_goes_on_after_a_kill_and_keeps_the_concept_down(tmp_path:
     healing = found.record["healing"]
     words = len(two.CAT.prompts()) + 1  # and no prompt at all
     each = 2 * PLACES + 1  # of three inputs a search, two are soft tokens, in several sentences
-    assert healing["pinned"] == words + each * (method.pin_rounds + 1)
+    assert healing["pinned"] == words + method.anywhere + each * (method.pin_rounds + 1)
     curves = healing["curves"]
-    assert all(set(curve) == {"kept", "anywhere", "pinned"} for curve in curves)
     assert len(curves) == method.pin_rounds + 1
     assert all(sum(c[-5:]) < sum(c[:5]) for round_ in curves for c in round_.values())
     last = next(tmp_path.glob(f"heal-{method.pin_rounds}-*"))

@@ -14,7 +14,6 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 
 from excise.erasers import blocks, searching
@@ -22,18 +21,19 @@ from excise.erasers.base import Work
 from excise.erasers.extinction import UNSEEN, extinction
 from excise.erasers.looking import Member
 from excise.primitives import arithmetic
-from excise.primitives.data import Pictures
 from excise.primitives.finetune import Optimiser
 from excise.primitives.healing import Lesson, heal, kept_lesson, kept_texts, pinned_lesson
 from excise.progress import stage
 from excise.rng import seed_of
 from excise.store import hash_tensors
-from excise.types import Condition
+from excise.types import Concept, Condition
 
 if TYPE_CHECKING:
     from excise.erasers.task_vector import TaskVector
 
 Deltas = Mapping[str, Tensor]
+ELSEWHERE = 64
+"""Prompts of other things under which a style's pictures are held down."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -53,17 +53,14 @@ def mended(method: TaskVector, work: Work, tau: Deltas) -> Mended:
     hard = arithmetic.negated(tau, alpha)
     shown = work.pictures(method.pictures, "tau", method.contexts)
     kept = Lesson.of(work.kept("heal-kept", lambda: (_kept(method, work).tensors(), None)).tensors)
-    inputs = [blocks.words(work, (concept,)) for concept in work.concepts]
-    lessons = {"kept": (kept, method.heal_batch, 1.0)}
-    if method.anywhere:
-        down = _anywhere(method, work, shown, hard)
-        lessons["anywhere"] = (down, -(-method.heal_batch // 4), method.pin)
+    inputs = [_named(method, work, concept) for concept in work.concepts]
     deltas: Deltas = hard
     curves: list[Any] = []
     losses: list[list[float]] = []
     for number in range(method.pin_rounds + 1):
         if number:
             found = _found(method, work, latents, deltas, number)
+        lessons = {"kept": (kept, method.heal_batch, 1.0)}
         for one in found:
             new = searching.in_sentences(method, work, work.concepts[one.concept], one.found)
             inputs[one.concept] = Condition.cat([inputs[one.concept], new])
@@ -104,22 +101,20 @@ def mended(method: TaskVector, work: Work, tau: Deltas) -> Mended:
     return Mended(deltas=dict(deltas), record=record)
 
 
-def _anywhere(method: TaskVector, work: Work, shown: Sequence[Pictures], hard: Deltas) -> Lesson:
-    """The concepts' pictures held down under prompts of other things, where they can be made out.
+def _named(method: TaskVector, work: Work, concept: Concept) -> Condition:
+    """What is pinned before anything was searched: the concept's words, and those of other things.
 
-    A search that finds no words left for a concept goes on to those of something else. Where there
-    is more noise than picture such a prompt has to be answered as before, so these levels are free.
+    A search that finds no words left for the concept goes on to those of something else: so its
+    pictures are held down under these too.
     """
-    others = kept_texts(work.model, work.concepts, method.anywhere, seed_of("anywhere", work.seed))
-    return pinned_lesson(
-        work.model,
-        torch.cat([made.latents for made in shown]),
-        work.model.encode(others).detach(),
-        method.pinned,
-        to=hard if method.pin_to == "hard" else None,
-        window=(0.0, method.clear),
-        seed=seed_of("anywhere", work.seed),
-    )
+    words = blocks.words(work, (concept,))
+    usual = 0 if concept.kind == "object" else ELSEWHERE
+    n = usual if method.anywhere is None else method.anywhere
+    if not n:
+        return words
+    seed = seed_of("anywhere", work.seed)
+    others = work.model.encode(kept_texts(work.model, work.concepts, n, seed))
+    return Condition.cat([words, others]).detach()
 
 
 def _kept(method: TaskVector, work: Work) -> Lesson:

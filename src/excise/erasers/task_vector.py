@@ -72,8 +72,9 @@ class TaskVector(Eraser):
         that other things are drawn in its place.
     pin: weight of holding the concept down at inputs that bring it out, to what the ``hard`` edit
         says there, or to what the unedited model says without a prompt (``null``). pinned: points.
-        anywhere: the concept's pictures are held down under as many prompts of other things too, at
-        noise levels up to ``clear``, where one can make out what they show.
+        anywhere: to these inputs come as many prompts of other things; None is `ELSEWHERE` for a
+        style or what no prompt names, and none for an object, whose pictures are at odds with what
+        such a prompt asks for.
         pin_rounds: searches on the healed edit, each of which adds to what is pinned, and is
         followed by as much healing again.
     """
@@ -148,8 +149,7 @@ class TaskVector(Eraser):
     stand_in: bool = False
     pin: float = 1.0
     pin_to: Literal["hard", "null"] = "hard"
-    anywhere: int = 64
-    clear: float = 0.5
+    anywhere: int | None = None
     pinned: int = 1024
     pin_rounds: int = 1
 
@@ -160,10 +160,11 @@ class TaskVector(Eraser):
         self._among("variant", get_args(Variant))
         self._among("pin_to", ("hard", "null"))
         self._among("spaces", SPACES)
-        self._shares("clear")
         if not 0 < self.gain <= 1:
             raise BadSetting(f"{self.name}: expected gain in (0, 1], got {self.gain}")
-        self._at_least(0, "pin", "pin_rounds", "anywhere")
+        self._at_least(0, "pin", "pin_rounds")
+        if self.anywhere is not None:
+            self._at_least(0, "anywhere")
 
     def change(self, work: Work) -> Change:
         """Fine-tune, negate, and find the strength."""

@@ -172,16 +172,15 @@ def pinned_lesson(
     n: int = 768,
     *,
     to: Deltas | None = None,
-    window: tuple[float, float] = (0.0, 1.0),
     seed: int = 0,
 ) -> Lesson:
     """At noisy pictures of the concept under inputs that bring it out: what is to be said instead.
 
     latents: (m, c, h, w). inputs: rows, taken in turn. to: an edit whose own predictions there are
     the target, so that healing leaves it where it erases; None takes the prediction of the model as
-    it is now for no prompt. window: of the noise levels.
+    it is now for no prompt.
     """
-    found = noised(model, latents, n, seed=seed, window=window)
+    found = noised(model, latents, n, seed=seed)
     points = Points(x=found.x, u=found.u, row=torch.arange(n) % len(inputs))
     if to is None:
         target = answers(model, points, empty(model))
