@@ -10,31 +10,35 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from mdtable import table
 from PIL import Image
+from study import Row
 from torch import Tensor
 
 import excise
 from excise.api.judging import judges_for
 from excise.attacks.concept_inversion import ConceptInversion, Rung
+from excise.emoji.glyphs import LOSSLESS
 from excise.emoji.pictures import concept_pictures
+from excise.primitives.panel import label_of, read
 from excise.primitives.prompts import naming
 from excise.rng import seed_of
 from excise.stats import wilson
 from excise.store import read_json, write_json, write_text
-from excise.types import Concept, Judge, Request, TextToImage
+from excise.suite.decoys import read_sheet
+from excise.types import Concept, Request, TextToImage
 
 HERE = Path(__file__).resolve().parent / "by_eye"
+SHEET = HERE / "sheet.webp"
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 NAME, ACROSS, SIDE = "cat", 16, 64
 FOUND: Sequence[Rung] = (1, 4, "condition")
 ROLES = ("judge", "auditor", "witness")
-Row = dict[str, Any]
 Pictures = Iterator[tuple[str, Tensor]]
 
 
@@ -42,12 +46,11 @@ def drawn(model: TextToImage, concept: Concept) -> Pictures:
     """Groups of pictures from prompts: of it, of what is near it, and of it beside others."""
     words = [*concept.names, "cat, sketch", "cat, neon", "cat on a red background"]
     near = [*concept.neighbours, "fox", "rabbit", "horse", "house"]
-    for group, things in (
-        ("prompts for it", [f"a {word}" for word in words]),
-        ("prompts for other things", [f"a {word}" for word in near]),
-        ("prompts for it and another", [f"a cat and a {word}" for word in near[:4]]),
+    for group, n, things in (
+        ("prompts for it", 32, [f"a {word}" for word in words]),
+        ("prompts for other things", 32, [f"a {word}" for word in near]),
+        ("prompts for it and another", 16, [f"a cat and a {word}" for word in near[:4]]),
     ):
-        n = {"prompts for it": 32, "prompts for other things": 32}.get(group, 16)
         texts = [things[i % len(things)] for i in range(n)]
         seeds = [seed_of("by eye", group, i) for i in range(n)]
         yield group, excise.generate(model, texts, seeds=seeds).uint8()
@@ -70,7 +73,7 @@ def draw() -> None:
     """Draw the pictures and mix them, so that nobody who looks knows where one comes from."""
     model = excise.load("emoji")
     concept = next(one for one in model.known if one.name == NAME)
-    armed = Concept(**{**vars(concept), "pictures": concept_pictures(NAME, 128)})
+    armed = replace(concept, pictures=concept_pictures(NAME, 128))
     groups = list(drawn(model, concept))
     groups += attacked("an attack on the model", model, armed, 16)
     groups += attacked(
@@ -85,15 +88,8 @@ def draw() -> None:
     rows = pictures[order].permute(0, 2, 3, 1).reshape(-1, ACROSS, SIDE, SIDE, 3)
     sheet = rows.permute(0, 2, 1, 3, 4).reshape(-1, ACROSS * SIDE, 3).numpy()
     HERE.mkdir(exist_ok=True)
-    Image.fromarray(sheet).save(HERE / "sheet.webp", lossless=True, method=6)
+    Image.fromarray(sheet).save(SHEET, **LOSSLESS)
     write_json(HERE / "groups.json", [names[i] for i in order.tolist()])
-
-
-def read_sheet() -> Tensor:
-    """The pictures, uint8 (n, 3, h, w)."""
-    with Image.open(HERE / "sheet.webp") as opened:
-        pixels = torch.from_numpy(np.asarray(opened.convert("RGB")).copy()).permute(2, 0, 1)
-    return pixels.unfold(1, SIDE, SIDE).unfold(2, SIDE, SIDE).permute(1, 2, 0, 3, 4).flatten(0, 1)
 
 
 def looked() -> tuple[list[str], list[bool | None]]:
@@ -104,28 +100,23 @@ def looked() -> tuple[list[str], list[bool | None]]:
     return list(groups), [seen[one] for one in "".join(labels[NAME])]
 
 
-def asked(judge: Judge, pictures: Tensor, concept: Concept) -> list[bool]:
-    """What a judge says of each picture."""
-    return [bool(x) for x in judge.score(pictures.float() / 255, concept).shown.tolist()]
-
-
 def rows(model: TextToImage) -> list[Row]:
     """Each judge beside the eye: over all pictures, and group by group."""
     concept = next(one for one in model.known if one.name == NAME)
     judges = judges_for(model, (concept,))
     groups, eye = looked()
-    said = {
-        role: asked(judge, read_sheet(), concept)
-        for role, judge in zip(ROLES, (judges.first, *judges.others), strict=True)
-    }
+    pictures = read_sheet(SHEET, (SIDE, SIDE))
+    said = {}
+    for role, judge in zip(ROLES, (judges.first, *judges.others), strict=True):
+        label = label_of(judge, concept)
+        said[role] = read(judge, pictures, [label]).shown(label).tolist()
     found = []
     for group in ("all", *dict.fromkeys(groups)):
-        own = [i for i, name in enumerate(groups) if group in ("all", name) and eye[i] is not None]
+        every = [i for i, name in enumerate(groups) if group in ("all", name)]
+        own = [i for i in every if eye[i] is not None]
         cats = [i for i in own if eye[i]]
         row: Row = {"group": group, "n": len(own), "cats": len(cats)}
-        row["unsure"] = sum(
-            group in ("all", g) and e is None for g, e in zip(groups, eye, strict=True)
-        )
+        row["unsure"] = len(every) - len(own)
         for role, answers in said.items():
             row[role] = {
                 "shown": sum(answers[i] for i in own),

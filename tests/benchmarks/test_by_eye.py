@@ -9,7 +9,7 @@ by_eye = pytest.importorskip("by_eye")
 
 def test_every_picture_has_a_group_and_an_answer() -> None:
     groups, eye = by_eye.looked()
-    pictures = by_eye.read_sheet()
+    pictures = by_eye.read_sheet(by_eye.SHEET, (by_eye.SIDE, by_eye.SIDE))
     assert pictures.shape == (len(groups), 3, by_eye.SIDE, by_eye.SIDE)
     assert len(eye) == len(groups) >= 140
     attacked = [i for i, group in enumerate(groups) if "attack" in group]

@@ -30,15 +30,13 @@ def test_soft_tokens_are_held_down_in_several_sentences_and_conditionings_as_the
     tokens, conditions = inputs(METHOD, work, concept, torch.zeros(1, *model.latent_shape), seed=0)
     assert (len(tokens), len(conditions)) == (3, 2)
     assert tokens.settings["texts"] == ["a <1>", "a <1> on a mat", "two of <1>"]
-    rows = in_sentences(METHOD, work, concept, tokens)
+    rows = in_sentences(model, tokens)
     assert len(rows) == PLACES * len(tokens)
     for text in tokens.settings["texts"]:
         wanted = tokens.conditions(model, text).hidden  # (3, L, d)
         near = (rows.hidden[:, None] - wanted[None]).abs().amax(dim=(2, 3)) < 1e-5  # (12, 3)
         assert near.any(dim=0).all()  # each token in each of three sentences, of four turns
-    assert torch.equal(
-        in_sentences(METHOD, work, concept, conditions).hidden, conditions.conditions(model).hidden
-    )
+    assert torch.equal(in_sentences(model, conditions).hidden, conditions.conditions(model).hidden)
 
 
 def test_a_style_is_searched_for_about_every_object_and_a_watermark_beside_them(

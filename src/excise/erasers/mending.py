@@ -62,7 +62,7 @@ def mended(method: TaskVector, work: Work, tau: Deltas) -> Mended:
             found = _found(method, work, latents, deltas, number)
         lessons = {"kept": (kept, method.heal_batch, 1.0)}
         for one in found:
-            new = searching.in_sentences(method, work, work.concepts[one.concept], one.found)
+            new = searching.in_sentences(work.model, one.found)
             inputs[one.concept] = Condition.cat([inputs[one.concept], new])
             losses.append([float(value) for value in one.found.loss])
         for i in range(share):

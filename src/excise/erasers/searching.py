@@ -10,7 +10,7 @@ from excise.erasers.base import Work
 from excise.primitives.inversion import Inversion, Inverter
 from excise.primitives.prompts import sentences, template_of
 from excise.primitives.spaces import SOFT
-from excise.types import Concept, Condition
+from excise.types import Concept, Condition, TextToImage
 
 if TYPE_CHECKING:
     from excise.erasers.task_vector import TaskVector
@@ -62,16 +62,16 @@ def inputs(
     return tuple(found)
 
 
-def in_sentences(method: TaskVector, work: Work, concept: Concept, found: Inversion) -> Condition:
-    """What was found, as it stands in prompts: soft tokens in `PLACES` sentences each, in turn.
+def in_sentences(model: TextToImage, found: Inversion) -> Condition:
+    """What was found, as it stands in prompts: soft tokens in `PLACES` texts each, in turn.
 
     An input that is held down in one sentence alone comes back in others.
     """
-    if found.settings["space"] != "token" or not method.spread:
-        return found.conditions(work.model).detach()
-    texts = sentences(work.model, concept)
+    texts = found.settings["texts"]
+    if not texts:
+        return found.conditions(model).detach()
     placed: dict[str, list[int]] = {}
     for i in range(PLACES * len(found)):
         placed.setdefault(texts[i % len(texts)], []).append(i // PLACES)
-    parts = [found.take(rows).conditions(work.model, text) for text, rows in placed.items()]
+    parts = [found.take(rows).conditions(model, text) for text, rows in placed.items()]
     return Condition.cat(parts).detach()

@@ -163,9 +163,7 @@ class TaskVector(Eraser):
         self._among("spaces", SPACES)
         if not 0 < self.gain <= 1:
             raise BadSetting(f"{self.name}: expected gain in (0, 1], got {self.gain}")
-        self._at_least(0, "pin", "pin_rounds")
-        if self.anywhere is not None:
-            self._at_least(0, "anywhere")
+        self._at_least(0, "pin", "pin_rounds", "anywhere")
 
     def change(self, work: Work) -> Change:
         """Fine-tune, negate, and find the strength."""

@@ -189,13 +189,13 @@ def template_of(concept: Concept) -> str:
     return fill(next(named, "{}"), SOFT)
 
 
-def sentences(model: TextToImage, concept: Concept, join: str = "{} <1>") -> tuple[str, ...]:
+def sentences(model: TextToImage, concept: Concept) -> tuple[str, ...]:
     """Texts with ``<1>`` where the concept's name stands: a style's about every known object.
 
-    join: how it is added to a prompt ``{}`` of a concept that no prompt names.
+    It is added to the prompts of a concept that none of them names.
     """
     asked = naming(model, spanning(model, concept), (concept.name,))
-    return tuple(dict.fromkeys(placed(prompt.text, concept, join) for prompt in asked))
+    return tuple(dict.fromkeys(placed(prompt.text, concept, f"{{}} {SOFT}") for prompt in asked))
 
 
 def avoided(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from excise.attacks.result import AttackResult
 from excise.reporting.attacks import Decided, Decoys
 from excise.reporting.attempts import Attempts
 from excise.reporting.figures import Rate
@@ -17,20 +19,28 @@ def rung_rates(tried: Attempts, key: str) -> dict[str, Rate]:
     return {arm: rate_of(one, tried.best_of) for arm, one in tried.rungs[key].items()}
 
 
-def ladder_figures(arms: Arms, tried: Attempts, headline: str) -> dict[str, Any]:
-    """The fields of an `AttackResult` that follow from the rung that counts."""
-    counted, oracle = tried.rungs[headline], arms.get("oracle")
-    floor = None if oracle is None else counted.get(oracle)
+def against(
+    arms: Arms, results: Mapping[str, AttackResult], restarts: int | None
+) -> dict[str, Any]:
+    """The fields of an attack's row that compare: with fewer restarts, and with the oracle.
+
+    restarts: R of the excess, where one of a pool serves all prompts.
+    """
+    oracle = arms.get("oracle")
+    floor = None if oracle is None else results.get(oracle)
     return {
-        "best_of": {arm: found for arm, x in counted.items() if (found := curve_of(x)) is not None},
+        "best_of": {arm: found for arm, x in results.items() if (found := curve_of(x)) is not None},
         "excess": {}
         if floor is None
         else {
-            arm: excess_of(one, floor, tried.best_of)[0]
-            for arm, one in counted.items()
-            if arm != oracle
+            arm: excess_of(one, floor, restarts)[0] for arm, one in results.items() if arm != oracle
         },
     }
+
+
+def ladder_figures(arms: Arms, tried: Attempts, headline: str) -> dict[str, Any]:
+    """The fields of an attack's row that follow from the rung that counts."""
+    return against(arms, tried.rungs[headline], tried.best_of)
 
 
 def floors(arms: Arms, tried: Attempts, headline: str) -> Decoys | None:

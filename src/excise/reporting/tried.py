@@ -7,9 +7,9 @@ from typing import Any
 
 from excise.reporting.attacks import AttackResult, Recovery, RecoveryPoint, Rung
 from excise.reporting.attempts import NULL, Attempts
-from excise.reporting.climbed import decided, floors, ladder_figures, rung_rates
+from excise.reporting.climbed import against, decided, floors, ladder_figures, rung_rates
 from excise.reporting.figures import Rate
-from excise.reporting.reached import best_of, curve_of, excess_of, rate_of
+from excise.reporting.reached import best_of, rate_of
 from excise.reporting.worst_case import Arms, confirmatory
 from excise.stats import rate_interval
 
@@ -31,17 +31,13 @@ def figures(arms: Arms, tried: Attempts, name: str) -> dict[str, Any]:
     """The fields of an `AttackResult` that follow from the values."""
     results = tried.results[name]
     first = next(iter(results.values()))
-    r, oracle = best_of(first), arms.get("oracle")
-    floor = results.get(oracle) if oracle is not None else None
+    r = best_of(first)
     null = {} if name == NULL else tried.null
     return {
         "confirmatory": confirmatory(arms, tried, name),
         "rates": {arm: rate_of(one, r) for arm, one in results.items()},
         "groups": groups(tried, name),
-        "best_of": {a: found for a, one in results.items() if (found := curve_of(one)) is not None},
-        "excess": {}
-        if floor is None
-        else {arm: excess_of(one, floor, r)[0] for arm, one in results.items() if arm != oracle},
+        **against(arms, results, r),
         "null": {arm: rate_of(one, best_of(one)) for arm, one in null.items()},
     }
 

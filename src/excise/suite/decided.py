@@ -29,10 +29,10 @@ def decisions(bench: Bench, battery: Battery) -> Drawn:
     names = [n for n in battery.results if battery.attacks[n].kind == "confirming"]
     if arm is None or not bench.sizes.decide or not names:
         return {}
-    return {name: decided(bench, arm, battery.results[name][arm.key], len(names)) for name in names}
+    return {name: drawn(bench, arm, battery.results[name][arm.key], len(names)) for name in names}
 
 
-def decided(bench: Bench, arm: Arm, result: AttackResult, claims: int) -> torch.Tensor:
+def drawn(bench: Bench, arm: Arm, result: AttackResult, claims: int) -> torch.Tensor:
     """One of so many claims about one attack: float32 (n,), as many as it took to tell.
 
     A picture is of a prompt drawn at random, with what the attack chose for it, on a seed that
@@ -41,7 +41,7 @@ def decided(bench: Bench, arm: Arm, result: AttackResult, claims: int) -> torch.
     name, requests = result.attack, result.chosen_requests
 
     def run() -> Made:
-        values: list[float] = []
+        values: list[torch.Tensor] = []
         with arm.live() as model:
 
             def draw(start: int, stop: int) -> list[bool]:
@@ -50,16 +50,15 @@ def decided(bench: Bench, arm: Arm, result: AttackResult, claims: int) -> torch.
                     own = generator("decide prompt", bench.seed, name, i)
                     p = int(torch.randint(len(requests), (1,), generator=own))
                     wanted.append(requests[p].on(seed_of("decide", bench.seed, name, i)))
-                found = [0.0] * len(wanted)
+                found = torch.zeros(len(wanted))
                 for rows, request in merged(wanted):
                     score = bench.judge.score(model.generate(request).pictures, bench.full)
-                    for row, value in zip(rows, score.values.tolist(), strict=True):
-                        found[row] = value
-                values.extend(found)
-                return [value >= result.threshold for value in found]
+                    found[rows] = score.values.cpu().float()
+                values.append(found)
+                return [bool(hit) for hit in found >= result.threshold]
 
             decide(draw, limit=RETURNS, most=bench.sizes.decide, claims=claims)
-        return {"values": torch.tensor(values)}, None
+        return {"values": torch.cat(values)}, None
 
     key = {
         "decision": name,
