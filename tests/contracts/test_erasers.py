@@ -11,10 +11,10 @@ import torch
 from tests import tiny
 
 from excise import registry
-from excise.edit import Edit
+from excise.edit import BaseMatch, Edit
 from excise.erasers.base import BUDGETS, Eraser
 from excise.erasers.declared import SAID, lacking
-from excise.errors import Unsupported
+from excise.errors import Unsupported, WrongBase
 from excise.models.load import of_pipeline
 from excise.progress import Silent
 from excise.registry import build, recipe
@@ -134,6 +134,22 @@ def test_an_edit_comes_back_from_its_file(edit: Edit, method: Eraser, tmp_path: 
     assert again.recipe.method == method.name
     assert build(type(method), again.recipe.settings) == method
     assert again.recipe.concept_names == ("cat",)
+
+
+def test_another_base_is_refused(edit: Edit, model: Any) -> None:
+    """Of the same family, which a guard that nothing was fitted for may go on, and of another."""
+    other = model.copied()
+    with torch.no_grad():
+        for weight in other.parameters("*").values():
+            weight.mul_(1.01)
+    if edit.check(model) is BaseMatch.EXACT:
+        with pytest.raises(WrongBase, match="that the edit was made for"):
+            edit.check(other)
+    else:
+        assert edit.check(model) is edit.check(other) is BaseMatch.UNBOUND
+        assert edit.nbytes == 0  # no delta, and no tensor of a hook
+    with pytest.raises(WrongBase, match="family"):
+        edit.check(of_pipeline(tiny.sdxl(), "sdxl"))
 
 
 def test_a_run_that_was_stopped_ends_with_the_same_bytes(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,15 @@ from torch import Tensor
 
 from excise.edit import BaseMatch, Edit, LowRank, Recipe
 from excise.errors import BadFile, Unsupported, UserError, WrongBase
+from excise.hooks.adapter import Adapter
+from excise.hooks.leace import LEACE
 from excise.hooks.negative_prompt import NegativePrompt
+from excise.hooks.places import places
 from excise.models.load import load, of_pipeline
 from excise.models.quiet import quietly
 from excise.rng import generator, noise
 from excise.store import load_tensors
-from excise.types import Step
+from excise.types import Hook, Step
 
 MADE = Recipe(method="test")
 STEP = Step(u=0.5, guidance=3.0)
@@ -136,6 +140,99 @@ def test_the_same_base_in_another_precision_is_accepted(sd1: Any, half: torch.dt
         assert weight.dtype == half
         assert torch.equal(weight, (before.float() + edit.dense(name)).to(half))
     assert torch.equal(weight, before)
+
+
+# Guards.
+
+
+def fitted(model: Any) -> LEACE:
+    """To nothing in particular, at every place."""
+    width = {p.key: model.encode("a").tensors[p.feature].shape[-1] for p in places(model)}
+    random = {key: torch.randn(d, generator=generator(key)) for key, d in width.items()}
+    return LEACE(
+        mean=random,
+        left={key: v[:, None] for key, v in random.items()},
+        right={key: v[None] for key, v in random.items()},
+    )
+
+
+def tuned(model: Any, selector: str) -> Any:
+    """The same model, some of it trained a little further."""
+    other = model.copied()
+    with torch.no_grad():
+        for weight in other.parameters(selector).values():
+            weight.mul_(1.01)
+    return other
+
+
+def test_a_guard_is_refused_where_what_it_was_fitted_to_has_changed(
+    model: Any, tmp_path: Path
+) -> None:
+    made = Edit.of(model, hooks=(fitted(model),), recipe=MADE)
+    made.save(tmp_path / "guard.safetensors")
+    for edit in (made, Edit.load(tmp_path / "guard.safetensors"), 0.5 * made, made.guard()):
+        assert edit.check(model) is BaseMatch.EXACT
+        assert edit.check(tuned(model, "denoiser")) is BaseMatch.EXACT  # it reads texts alone
+        for encoder in model.encoders:
+            other = tuned(model, encoder)
+            with pytest.raises(WrongBase, match=encoder), edit.applied(other):
+                pass
+            with edit.applied(other, transfer=True) as match:
+                assert match is BaseMatch.TRANSFER
+    assert made.task_vector().base.records == {}
+
+
+def test_a_hook_was_fitted_to_what_it_is_handed(sd1: Any) -> None:
+    place = "unet.mid_block.attentions.0.transformer_blocks.0.attn2.to_k"
+    beside = Adapter(down={place: torch.ones(2, 32)}, up={place: torch.ones(32, 2)})
+
+    @dataclass(frozen=True, eq=False, kw_only=True)
+    class Steering(Hook):
+        way: Tensor
+
+        def prediction(self, model: Any, denoise: Any, x: Tensor, *step: Any) -> Any:
+            return super().prediction(model, denoise, x + self.way, *step)
+
+    for hook, read in (
+        (fitted(sd1), sd1.parameters("text_encoder")),
+        (beside, [name for name in sd1.parameters("unet") if name.startswith(f"{place}.")]),
+        (Steering(way=torch.ones(1)), sd1.parameters("unet")),
+        (NegativePrompt(text="a cat"), ()),
+    ):
+        assert set(Edit.of(sd1, hooks=(hook,), recipe=MADE).base.read) == set(read)
+
+
+def test_a_guard_without_tensors_may_go_on_any_model_of_the_family(sd1: Any) -> None:
+    edit = Edit.of(sd1, hooks=(NegativePrompt(text="a cat"),), recipe=MADE)
+    for model in (sd1, tuned(sd1, "*")):
+        assert edit.check(model) is BaseMatch.UNBOUND
+    with pytest.raises(WrongBase, match="family"):
+        edit.check(of_pipeline(tiny.sdxl(), "sdxl"))
+    both = edit + random_edit(sd1)
+    assert both.check(sd1) is BaseMatch.EXACT
+
+
+@pytest.mark.parametrize("half", [torch.float16, torch.bfloat16])
+def test_a_guard_goes_on_the_same_base_in_another_precision(sd1: Any, half: torch.dtype) -> None:
+    edit = Edit.of(sd1, hooks=(fitted(sd1),), recipe=MADE)
+    assert edit.check(of_pipeline(tiny.stable_diffusion().to(half), "half")) is BaseMatch.PRECISION
+
+
+def test_a_guard_on_an_edit_of_the_text_encoder_knows_what_it_was_made_for(sd1: Any) -> None:
+    words = random_edit(sd1, "text_encoder")
+    early = Edit.of(sd1, hooks=(fitted(sd1),), recipe=MADE)
+    with words.applied(sd1):
+        late = Edit.of(sd1, hooks=(fitted(sd1),), recipe=MADE)
+        assert late.check(sd1) is BaseMatch.EXACT
+        with pytest.raises(WrongBase, match=r"a\.then\(b\)"):
+            early.check(sd1)
+    with pytest.raises(WrongBase, match="text_encoder"):
+        late.check(sd1)
+    assert words.then(late).check(sd1) is BaseMatch.EXACT
+    assert (words + early).check(sd1) is BaseMatch.EXACT
+    for wrong in (lambda: words + late, lambda: words.then(early)):
+        with pytest.raises(WrongBase):
+            wrong()
 
 
 # Plain weights.

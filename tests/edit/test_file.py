@@ -13,8 +13,8 @@ from tests.edit.fake import MADE, SHAPES, edits, model
 from torch import Tensor
 
 from excise import Concept
-from excise.edit import Edit, LowRank, Recipe, Sparse, record_folder
-from excise.errors import BadFile, UnknownName, UserError
+from excise.edit import BaseMatch, Edit, LowRank, Recipe, Sparse, record_folder
+from excise.errors import BadFile, UnknownName, UserError, WrongBase
 from excise.hooks.adapter import Adapter
 from excise.hooks.negative_prompt import NegativePrompt
 from excise.store import load_tensors, read_meta, save_tensors
@@ -134,6 +134,30 @@ def test_half_precision_is_written_down_and_half_the_size(tmp_path: Path) -> Non
     assert Edit.load(half).nbytes * 2 == Edit.load(full).nbytes
 
 
+def test_its_size_counts_the_tensors_of_hooks_too(tmp_path: Path) -> None:
+    rich().save(tmp_path / "a.safetensors")
+    tensors, _ = load_tensors(tmp_path / "a.safetensors")
+    assert rich().nbytes == sum(value.nbytes for value in tensors.values())
+    assert rich().guard().nbytes == adapter().down[PLACE].nbytes + adapter().up[PLACE].nbytes
+
+
+def test_a_file_from_before_hooks_knew_their_base_can_be_read(tmp_path: Path) -> None:
+    rich().guard().save(tmp_path / "new.safetensors")
+    tensors, meta = load_tensors(tmp_path / "new.safetensors")
+    assert set(meta["base"].pop("read")) == {f"{PLACE}.weight", f"{PLACE}.bias"}
+    save_tensors(tmp_path / "old.safetensors", tensors, meta)
+    old = Edit.load(tmp_path / "old.safetensors")
+    assert old == rich().guard()
+    assert old.check(model(seed=1)) is BaseMatch.UNBOUND
+    with pytest.raises(WrongBase, match=PLACE):
+        Edit.load(tmp_path / "new.safetensors").check(model(seed=1))
+
+
+def test_a_file_without_fitted_hooks_is_as_it_always_was(tmp_path: Path) -> None:
+    Edit(hooks=(NegativePrompt(text="a cat"),), recipe=MADE).save(tmp_path / "a.safetensors")
+    assert set(read_meta(tmp_path / "a.safetensors")["base"]) == {"name", "family", "tensors"}
+
+
 def test_others_may_read_it_as_any_new_file(tmp_path: Path) -> None:
     (tmp_path / "plain").touch()
     rich().save(tmp_path / "a.safetensors")
@@ -194,6 +218,7 @@ def damage(path: Path, change: Change) -> Path:
         (lambda t, m: m.pop("recipe"), "recipe"),
         (lambda t, m: m.update({"recipe": "none"}), "damaged"),
         (lambda t, m: m["base"].update({"tensors": []}), "more"),
+        (lambda t, m: m["base"].update({"read": {"unet.down.weight": 1}}), "damaged"),
         (lambda t, m: m["base"]["tensors"]["unet.conv.weight"].update({"shape": "x"}), "damaged"),
         (lambda t, m: m.update({"kind": "guard"}), "guard"),
         (lambda t, m: m.update({"format": "excise.edit/2"}), "version of Excise"),

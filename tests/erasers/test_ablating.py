@@ -4,10 +4,17 @@ from typing import Any
 
 import pytest
 import torch
+from tests.contracts.erasing import Seen
 from tests.erasers.working import work_on
 from tests.trained import World, world
 from torch import Tensor, nn
 
+import excise
+from excise.api.judging import judges_for
+from excise.emoji.glyphs import Atlas
+from excise.emoji.memorised import RATIO, reproduced
+from excise.emoji.subject import Subject
+from excise.emoji.world import World as Emoji
 from excise.erasers import ablating
 from excise.erasers.ablating import Ablating, _FirstHeld
 from excise.errors import BadConcept, BadSetting
@@ -109,6 +116,36 @@ def test_a_memorised_caption_is_a_concept(two: World) -> None:
     assert record["anchors"] == ["a picture of a cat"] * 2
     with pytest.raises(BadConcept, match="expected an anchor"):
         small().run(two.model, Concept("the red cat", kind="implicit"))
+
+
+@pytest.mark.slow
+def test_a_memorised_picture_goes_and_others_stay() -> None:
+    """What the paper does beside styles and objects, on the shipped model, by its own measure."""
+    model, drawings = excise.load("emoji", device="cpu"), Emoji(atlas=Atlas())
+    judge = judges_for(model, [Concept("dog")]).first
+
+    def back() -> tuple[dict[str, Any], Seen]:
+        found = reproduced(Subject.of(model).draw, drawings, each=12, seed=0)
+        assert found["control"]["rate"] == 0
+        return found["captions"], Seen.of(model, judge, ("dog", "car"))
+
+    before, plain = back()
+    learnt = [text for text, row in before.items() if row["reproduced"]["rate"] > 0.9]
+    assert len(learnt) == 3  # one of the four was not learnt by heart
+    own, *others = learnt
+    # The caption in other words, at which the model draws something else.
+    caption = Concept(own, kind="implicit", anchor="old bremen on sunday")
+    method = Ablating(pictures=48, batch=16, steps=150, lr=8e-5, prior=3.0)
+    with method.run(model, caption).applied(model):
+        after, still = back()
+    assert after[own]["reproduced"]["rate"] < 0.5
+    assert before[own]["ratio"] < 0.4
+    assert after[own]["ratio"] > 0.8  # hardly nearer than pictures that it was never shown
+    for text in others:
+        assert after[text]["reproduced"]["rate"] > 0.6
+        assert after[text]["ratio"] < RATIO
+    for name, rate in plain.rates.items():
+        assert still.rates[name] >= 0.8 * rate
 
 
 def test_only_keys_and_values_move_unless_told(two: World) -> None:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import pytest
 import torch
 from tests import tiny
+from tests.suite import two
 
 from excise.erasers.base import Change, Eraser, Work
 from excise.errors import BadConcept, BadSetting
@@ -69,9 +70,7 @@ def test_concepts_are_completed_by_what_the_model_knows(
     assert (used["synonyms"], used["held_back"]) == (["kitten"], ["feline"])
 
 
-def test_stages_belong_to_method_settings_concepts_seed_and_weights(
-    model: Any, tmp_path: Path
-) -> None:
+def test_stages_belong_to_all_that_they_depend_on(model: Any, tmp_path: Path) -> None:
     stages = Stages(tmp_path)
 
     def files() -> int:
@@ -88,6 +87,9 @@ def test_stages_belong_to_method_settings_concepts_seed_and_weights(
     with model.swapped({NAME: torch.ones(4)}):
         Shift().run(model, cat, stages=stages)
     assert files() == 5
+    Shift().run(model, cat, judge=two.Two(), stages=stages)  # may choose otherwise
+    Shift().run(model, cat, judge=two.Two(sharp=3.0), stages=stages)
+    assert files() == 7
 
 
 def test_settings_measured_for_a_model_stand_under_those_given(model: Any) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -51,8 +53,8 @@ def test_a_record_has_every_block_and_shares_that_sum_to_one(found: list[BlockSc
 @pytest.mark.slow
 def test_a_smaller_share_confines_the_vector() -> None:
     work = Work(model=two.model(), concepts=(two.CAT,), seed=0, judge=None, progress=SILENT)
-    whole, record = SMALL.vector(work)
-    part, rows = build(type(SMALL), {**vars(SMALL), "gain": 0.5}).vector(work)
+    whole, record = replace(SMALL, gain=1.0).vector(work)
+    part, rows = replace(SMALL, gain=0.5).vector(work)
     assert set(part) < set(whole)
     kept = {row["block"] for row in rows["blocks"] if row["kept"]}
     assert 0 < len(kept) < len(record["blocks"])

@@ -5,13 +5,16 @@ from typing import Any
 
 import pytest
 import torch
+from tests import tiny
 from tests.trained import World, world
 
 from excise.erasers import esd
 from excise.erasers.esd import ESD, SELECTORS, Variant
 from excise.errors import BadSetting, Unsupported
+from excise.models.load import of_pipeline
 from excise.primitives.data import parts
 from excise.primitives.denoising import Bank, concept_loss
+from excise.primitives.finetune import finetune
 from excise.primitives.points import Points, towards
 from excise.types import Concept, Prompt
 
@@ -75,6 +78,32 @@ def test_auto_follows_the_kinds_of_the_concepts(
     concepts = [Concept(f"cat {kind}", kind=kind) for kind in kinds]
     found = ESD(steps=1, trajectories=2, sampling_steps=2).erase(two.model, concepts)
     assert found.record["variant"] == variant
+
+
+@pytest.mark.parametrize(
+    ("family", "variant", "lr"),
+    [
+        *(("sd1", variant, 5e-5) for variant in ("x", "x_strict", "u", "all")),
+        *(("sdxl", variant, 2e-4) for variant in ("x", "x_strict")),
+        *(("sdxl", variant, 1e-5) for variant in ("u", "all")),
+    ],
+)
+def test_the_rate_is_the_authors_for_the_model_and_variant(
+    monkeypatch: pytest.MonkeyPatch, family: str, variant: Any, lr: float
+) -> None:
+    seen: list[Any] = []
+
+    def spy(*args: Any, optimiser: Any, **rest: Any) -> Any:
+        seen.append(optimiser)
+        return finetune(*args, optimiser=optimiser, **rest)
+
+    monkeypatch.setattr(esd, "finetune", spy)
+    model = of_pipeline(tiny.FAMILIES[family](), family)
+    few = {"variant": variant, "steps": 1, "trajectories": 1, "sampling_steps": 1}
+    ESD.fitted(model, few).run(model, CAT)
+    ESD.fitted(model, {**few, "lr": 1e-3}).run(model, CAT)
+    assert [one.lr for one in seen] == [lr, 1e-3]
+    assert [one.clip for one in seen] == [None, None]
 
 
 @pytest.mark.parametrize("erase_from", [None, "a dog"])

@@ -67,6 +67,16 @@ def test_every_encoder_of_sdxl_moves_and_other_kinds_are_refused() -> None:
         FewShot(steps=1, pictures=2).run(of_pipeline(tiny.sd3(), "sd3"), CAT)
 
 
+def test_a_concept_that_no_prompt_names_is_refused_at_once(two: World) -> None:
+    """There is no caption of its pictures to unlearn."""
+    assert FewShot.given == {"words"}
+    mark = Concept("mark", kind="implicit", pictures=torch.rand(40, 3, 16, 16))
+    before = two.model.costs
+    with pytest.raises(Unsupported, match=r"few_shot: .* 'mark', which is implicit"):
+        FewShot().run(two.model, (CAT, mark))
+    assert two.model.costs.evaluations == before.evaluations
+
+
 def test_mistakes_are_said() -> None:
     settings: dict[str, Any]
     for settings in ({"pictures": 0}, {"lr": 0.0}):

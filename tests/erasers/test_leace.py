@@ -7,8 +7,9 @@ import torch
 from tests import tiny
 from torch import Tensor
 
-from excise.erasers.leace import LEACE
+from excise.erasers.leace import LEACE, PROBE, reading_both_ways
 from excise.errors import BadConcept
+from excise.hooks.places import Place, places
 from excise.models.load import of_pipeline
 from excise.primitives.prompts import kept_concepts
 from excise.types import Concept
@@ -16,6 +17,7 @@ from excise.types import Concept
 TEMPLATES = ("{a}", "a photo of {a}", "a picture of {a} in the tree", "the red {}")
 CAT = Concept("cat", synonyms=("x",), templates=TEMPLATES)
 DOG = Concept("dog", templates=TEMPLATES)
+T5 = "text_encoder_3"
 OTHERS = ("horse", "bird", "car", "boat", "airplane", "house")
 
 
@@ -62,6 +64,38 @@ def test_a_linear_probe_learns_something_before_and_nothing_after(model: Any) ->
     assert predictable(*after) < 1e-3
 
 
+@torch.no_grad()
+def at(model: Any, place: Place, names: tuple[str, ...], edited: bool) -> Tensor:
+    """Every state at a place, of every prompt with one of the names, (n, d)."""
+    prompts = CAT.prompts(names)
+    cond = model.conditions(prompts)[0] if edited else model.encode(prompts)
+    return place.take(cond.tensors[place.feature]).flatten(0, -2).double()
+
+
+def test_an_encoder_that_reads_both_ways_is_told_from_one_that_does_not(model: Any) -> None:
+    found = reading_both_ways(model)
+    t5 = {place for place, encoder in places(model).items() if encoder == T5}
+    assert found == t5
+    assert bool(found) == (model.family == "sd3")
+
+
+@pytest.mark.parametrize("family", ["sdxl", "sd3"])
+def test_nothing_is_left_in_pooled_states_nor_before_the_name_where_it_is_known(
+    family: str,
+) -> None:
+    model = of_pipeline(tiny.FAMILIES[family](), family)
+    edit = LEACE(others=6).run(model, CAT)
+    groups = CAT.names, ("dog", *OTHERS)[:6]
+    for place, encoder in places(model).items():
+        if place.rows is not None and encoder != T5:
+            continue
+        before = [at(model, place, names, edited=False) for names in groups]
+        with edit.applied(model):
+            after = [at(model, place, names, edited=True) for names in groups]
+        assert predictable(*before) > 0.01, place
+        assert predictable(*after) < 1e-3, place
+
+
 def test_several_concepts_have_a_direction_each(model: Any) -> None:
     one, two = (LEACE(others=4).erase(model, c) for c in ((CAT,), (CAT, DOG)))
     assert set(one.record["ranks"].values()) == {1}
@@ -78,7 +112,14 @@ def test_the_prompts_are_the_same_but_for_the_name(monkeypatch: pytest.MonkeyPat
         type(model), "encode", lambda m, p: (texts.extend(q.text for q in p), encode(m, p))[1]
     )
     LEACE(others=2).run(model, Concept("cat", templates=("{a}", "the red {}")))
-    assert texts == ["a cat", "the red cat", "a dog", "the red dog", "a horse", "the red horse"]
+    assert texts[len(PROBE) :] == [
+        "a cat",
+        "the red cat",
+        "a dog",
+        "the red dog",
+        "a horse",
+        "the red horse",
+    ]
 
 
 def test_what_no_prompt_names_is_refused(model: Any) -> None:

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +12,9 @@ from tests.erasers.working import work_on
 from tests.trained import World, world
 from torch import Tensor
 
+from excise.erasers.base import Work
 from excise.erasers.salun import SalUn
-from excise.errors import BadSetting
+from excise.errors import BadConcept, BadSetting
 from excise.primitives.denoising import Bank
 from excise.primitives.losses import prompt_captions
 from excise.primitives.saliency import held
@@ -30,6 +34,15 @@ def small(**settings: Any) -> SalUn:
 @pytest.fixture(scope="module")
 def two() -> World:
     return world()
+
+
+@contextmanager
+def pictures_asked_for() -> Iterator[list[str]]:
+    """What is asked of `Work.pictures` meanwhile, by split."""
+    asked: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Work, "pictures", lambda work, n, split: asked.append(split))
+        yield asked
 
 
 def forget(two: World) -> tuple[Any, Tensor, Any]:
@@ -97,7 +110,8 @@ def test_the_word_comes_to_mean_something_else_and_the_rest_stays(two: World) ->
 
     cat, dog = told("a cat"), told("a dog")
     gap = float((cat - dog).square().mean())
-    found = small(share=0.5, steps=60, batch=8, pictures=12, retained=24).erase(model, CAT)
+    tried = small(share=0.5, steps=60, lr=3e-4, batch=8, pictures=12, retained=24)
+    found = tried.erase(model, CAT)
     with found.edit.applied(model):
         assert float((told("a cat") - dog).square().mean()) < 0.3 * gap
         assert float((told("a dog") - dog).square().mean()) < 0.1 * gap
@@ -105,6 +119,20 @@ def test_the_word_comes_to_mean_something_else_and_the_rest_stays(two: World) ->
     asked = record["pictures"][0]["prompts"]
     assert record["others"] == [text.replace("cat", "dog") for text in asked]
     assert set(record["curves"]) == {"forget", "retain"}
+
+
+def test_a_concept_that_no_prompt_names_needs_an_anchor_and_hears_so_at_once(two: World) -> None:
+    assert SalUn.given == {"words"}
+    pictures = torch.rand(40, 3, 16, 16)
+    mark = Concept("mark", kind="implicit", pictures=pictures)
+    before = two.model.costs
+    with pictures_asked_for() as asked, pytest.raises(BadConcept, match="an anchor"):
+        small().run(two.model, (CAT, mark))
+    assert not asked
+    assert two.model.costs.evaluations == before.evaluations
+    named = replace(mark, anchor="dog")
+    record = small(pictures=4, steps=1).erase(two.model, named).record
+    assert set(record["others"]) == {"dog"}
 
 
 def test_mistakes_are_said() -> None:

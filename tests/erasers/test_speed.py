@@ -8,7 +8,7 @@ import torch
 from tests import tiny
 from torch import Tensor
 
-from excise.erasers.speed import CENTROIDS, SPEED, Prior, with_copies
+from excise.erasers.speed import CENTROIDS, MANY, SPEED, Prior, with_copies
 from excise.errors import BadSetting, Unsupported
 from excise.models.load import of_pipeline
 from excise.primitives.closed_form import constrained, dominant, weakest
@@ -135,6 +135,64 @@ def test_rows_with_copies_have_the_moment_of_all_of_them() -> None:
     found = with_copies(rows, v, z, there.bool())
     assert found.shape == (6, D)
     assert torch.allclose(found.T @ found, every.T @ every / len(every), atol=1e-12)
+
+
+def dense(model: TextToImage, found: Any, ridge: float = 1.0) -> dict[str, Tensor]:
+    """By weight, what the paper and the authors' code compute, each row and copy as it stands.
+
+    All is float64, with inverses and full decompositions, and the numbers that a run with seed 0
+    draws for the copies.
+    """
+    texts = [text for pair in found.record["swaps"] for text in pair]
+    c, g = last(model, texts[::2]), last(model, texts[1::2])
+    kept, eye = last(model, found.record["kept"]), torch.eye(32, dtype=torch.float64)
+    empty = model.encode("").hidden[0].double()
+    k = torch.cat([empty[:1], centroids(empty[1:], CENTROIDS)]).T
+    s_tt, s_at = c.T @ c / len(c), g.T @ c / len(c)
+    updates = {}
+    for name in found.edit.deltas:
+        w = model.parameters("*")[name].detach().double()
+        free = w @ (s_at - s_tt) @ torch.linalg.inv(eye + s_tt)
+        rows, moved = kept, (kept @ free.T).norm(dim=1)
+        if found.record["filtered"]:
+            rows = kept[moved > moved.mean()]
+            assert 0 < len(rows) < len(kept)
+        v = torch.linalg.svd(w).Vh[min(w.shape) - 1]
+        v = v * torch.sign(v @ weakest(w))  # either sign is right, and the numbers go with one
+        z = torch.randn(len(rows), 10, generator=generator("speed", 0, name), dtype=torch.float64)
+        copies = (rows[:, None] + z[..., None] * v).flatten(0, 1)
+        moved = (copies @ free.T).norm(dim=1)
+        rows = torch.cat([rows, copies[moved > moved.mean()]])
+        values, vectors = torch.linalg.eigh(rows.T @ rows / len(rows))
+        assert found.record["closed"][name] == int((values >= 0.1).sum()) < 32
+        null = vectors[:, values < 0.1]
+        p = null @ null.T
+        m = torch.linalg.inv(s_tt @ p + ridge * eye)
+        inner = torch.linalg.inv(k.T @ p @ m @ k)
+        updates[name] = w @ (s_at - s_tt) @ p @ (eye - m @ k @ inner @ k.T @ p) @ m
+    return updates
+
+
+@pytest.mark.parametrize("n", [1, MANY])
+def test_as_it_comes_it_is_the_whole_method_solved_densely(model: TextToImage, n: int) -> None:
+    """Filter, copies, null space and invariants, from prompts to deltas."""
+    names = ("cat", "red cat", "x", "photo", "red x", "style", "picture", "the cat", "cat x", "x x")
+    concepts = tuple(Concept(name, anchor="tree") for name in names[:n])
+    found = SPEED().erase(model, concepts)
+    assert found.record["filtered"] == (n == 1)
+    for name, wanted in dense(model, found).items():
+        assert wanted.norm() > 1e-3 * model.parameters("*")[name].norm()
+        assert (found.edit.dense(name) - wanted).norm() < 1e-4 * wanted.norm()
+
+
+def test_the_filter_is_on_for_few_concepts_unless_one_says_otherwise(model: TextToImage) -> None:
+    many = tuple(Concept(f"cat {'x ' * i}x", anchor="tree") for i in range(MANY))
+    for filtered, concepts, used in (
+        (None, many[:3], True), (None, many[:-1], True), (None, many, False),
+        (True, many, True), (False, many[:1], False),
+    ):  # fmt: skip
+        record = SPEED(filtered=filtered, augment=0).erase(model, concepts).record
+        assert record["filtered"] is used
 
 
 def test_mistakes_are_said(model: TextToImage) -> None:

@@ -9,7 +9,7 @@ from tests.suite import two
 from excise.edit import Edit
 from excise.erasers.searching import PLACES
 from excise.erasers.task_vector import TaskVector
-from excise.errors import Infeasible, MissingJudge
+from excise.errors import BadSetting, Infeasible, MissingJudge
 from excise.settings import build, recipe
 from excise.store import Stages
 from excise.types import Request
@@ -50,6 +50,19 @@ def test_a_recipe_makes_an_equal_method() -> None:
     assert build(TaskVector, recipe(SMALL)) == SMALL
 
 
+def test_each_variant_has_settings_of_its_own_where_they_are_left_out() -> None:
+    paper, healed = TaskVector(variant="paper"), TaskVector()
+    assert paper.searched == (("token",), 1, False)
+    assert paper.confined
+    assert healed.searched == (("token", "condition"), 4, True)
+    assert not healed.confined
+    assert TaskVector(variant="paper", tokens=8, spread=True).searched == (("token",), 8, True)
+    assert not TaskVector(variant="paper", gain=1.0).confined
+    assert healed.at("quick").searched[2] is False
+    with pytest.raises(BadSetting, match="gain"):
+        TaskVector(gain=0.0)
+
+
 @pytest.mark.slow
 def test_without_a_strength_it_needs_a_judge_and_says_so_at_once() -> None:
     model = two.model()
@@ -84,6 +97,9 @@ def test_the_concept_goes_the_rest_stays_and_the_model_is_as_it_was(tmp_path: Pa
     search = found.record["strength_search"]
     assert search["erased_from"] <= found.record["strength"] <= search["kept_to"]
     assert len(found.record["choose"]["sets"][0]["edits"]) == 0
+    sets = {row["split"]: set(row["hashes"]) for row in found.record["pictures"]}
+    assert set(sets) == {"tau", "choose", "check"}
+    assert sum(map(len, sets.values())) == len(set().union(*sets.values()))  # none is in two
     # Everything that it went through is kept, so a second run ends with the same bytes.
     kept, spent = sorted(tmp_path.iterdir()), model.costs
     again = SMALL.erase(model, two.CAT, judge=judge, stages=Stages(tmp_path))
@@ -104,6 +120,7 @@ def test_a_healed_edit_goes_on_after_a_kill_and_keeps_the_concept_down(tmp_path:
     shown = {name: judge.score(one.pictures, name).rate for name, one in drawn.items()}
     assert shown["cat"] <= 0.1
     assert shown["dog"] >= 0.8
+    assert [row["split"] for row in found.record["pictures"]] == ["tau", "find"]
     healing = found.record["healing"]
     words = len(two.CAT.prompts()) + 1  # and no prompt at all
     each = 2 * PLACES + 1  # of three inputs a search, two are soft tokens, in several sentences

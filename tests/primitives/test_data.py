@@ -81,7 +81,7 @@ def test_given_pictures_are_cut_into_disjoint_sets_whatever_the_seed(model: Any)
     hashes = [name for one in sets.values() for name in one.hashes]
     assert sorted(hashes) == sorted(digest(picture) for picture in given)
     assert len(sets["tau"]) == max(len(one) for one in sets.values())
-    assert min(len(one) for one in sets.values()) >= 2
+    assert min(len(one) for one in sets.values()) >= 1
     shuffled = Concept("cat", pictures=given.flip(0))
     for split, one in sets.items():
         other = concept_pictures(model, shuffled, 99, split=split, seed=2)
@@ -96,7 +96,7 @@ def test_given_pictures_are_cut_into_disjoint_sets_whatever_the_seed(model: Any)
     assert torch.equal(few.latents[:1], own)
 
 
-@pytest.mark.parametrize("n", [5, 6, 16, 160, 641])
+@pytest.mark.parametrize("n", [6, 7, 16, 160, 641])
 def test_parts_leave_no_picture_out_and_share_none(n: int) -> None:
     found = parts(n)
     assert tuple(found) == SPLITS
@@ -114,7 +114,7 @@ def test_floating_pictures_count_as_the_same(model: Any) -> None:
 
 
 def test_mistakes_are_said(model: Any) -> None:
-    with pytest.raises(BadConcept, match="at least 5 different pictures of 'cat'.*got 4"):
+    with pytest.raises(BadConcept, match="at least 6 different pictures of 'cat'.*got 4"):
         concept_pictures(model, Concept("cat", pictures=pictures(4)), 2)
     with pytest.raises(BadSetting, match="n >= 1"):
         drawn(model, 0)

@@ -56,6 +56,14 @@ def test_the_ends_of_a_known_response_are_found() -> None:
     assert found.erased_from <= found.chosen <= found.kept_to
 
 
+def test_the_next_best_strength_is_between_the_ends_too() -> None:
+    found = search(response(1.3, 2.2), floors=FLOORS, grid=(1.0, 1.5, 2.0, 3.0), refine=0)
+    assert found.best() == found.chosen == 1.5
+    assert found.best({1.5}) == 2.0
+    assert found.best({1.5, 2.0}) is None
+    assert search(response(3.0, 1.0), floors=FLOORS).best() is None
+
+
 def test_a_concept_that_outlives_the_rest_is_infeasible_with_both_ends() -> None:
     found = search(response(3.0, 1.0), floors=FLOORS, refine=4)
     assert not found.feasible

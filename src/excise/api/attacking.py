@@ -8,13 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from excise import registry
-from excise.api.cases import Oracle, Rivals, case_of
+from excise.api.cases import SHIPPED, Oracle, Rivals, case_of
 from excise.api.concepts import ConceptSource
 from excise.api.judging import JudgeSource
 from excise.api.loading import EditSource, Source, history_of
 from excise.errors import BadSetting
 from excise.method import Budget
-from excise.models.load import ASSETS
 from excise.progress import SILENT, Progress
 from excise.reporting import Report
 from excise.store import Cache, Stages, check_writable
@@ -77,7 +76,7 @@ def attack(
         whole=False,
         keep=None if found is None else Path(found),
         found=history_of(edit),
-        shipped=Cache(ASSETS / "cache"),
+        shipped=SHIPPED,
         cache=Cache(),
         stages=None if out is None else Stages(Path(out) / "stages"),
         progress=progress,

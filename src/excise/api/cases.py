@@ -13,12 +13,15 @@ from excise.edit import Edit
 from excise.errors import BadConcept, MissingJudge
 from excise.models.base import DiffusionModel
 from excise.models.load import ASSETS, NOTES, embedded
-from excise.store import read_json
+from excise.store import Archive, read_json
 from excise.suite import Arm
 from excise.types import Concept, TextToImage
 
 Oracle = Source | Literal["auto"] | None
 Rivals = Mapping[str, EditSource] | Sequence[EditSource]
+
+SHIPPED = Archive(ASSETS / "results.zip")
+"""What searches found on the embedded model and its oracles, at the standard budget."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -101,7 +101,7 @@ def eraser_of(
     if not search and has_strength and given.get("strength") is None:
         raise BadSetting(
             "expected a strength where none is to be searched for, got none; say, for example, "
-            "--strength 1.75 --no-search"
+            "--strength 1 --no-search"
         )
     ready: Eraser = cls.fitted(model).at(budget)
     made: Eraser = build(cls, {**recipe(ready), **given})
@@ -109,7 +109,7 @@ def eraser_of(
     if wanted is not None and not wanted > 0:
         raise BadSetting(
             f"expected a strength > 0, got {wanted:g}, which would not erase; say, for example, "
-            "--strength 1.75"
+            "--strength 1"
         )
     for field in PLACES:  # unknown ones are said now, and not after the pictures are drawn
         if names := getattr(made, field, None):

@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from excise.api.cases import Oracle, Rivals, case_of
+from excise.api.cases import SHIPPED, Oracle, Rivals, case_of
 from excise.api.concepts import ConceptSource
 from excise.api.judging import JudgeSource
 from excise.api.loading import EditSource, Source, history_of
-from excise.models.load import ASSETS
 from excise.progress import SILENT, Progress
 from excise.reporting import Report
 from excise.store import Cache, Stages, check_writable
@@ -55,7 +54,7 @@ def evaluate(
         budget=budget,
         seed=seed,
         found=history_of(edit),
-        shipped=Cache(ASSETS / "cache"),
+        shipped=SHIPPED,
         cache=Cache(),
         stages=None if out is None else Stages(Path(out) / "stages"),
         progress=progress,

@@ -27,7 +27,7 @@ CLIPS = ("openai/clip-vit-large-patch14", "openai/clip-vit-base-patch32")
 
 WAYS = (
     "give one with --judge (an image classifier of transformers or a CLIP, by folder or hub id, or "
-    "nudenet), or make an edit that is not verified, at a strength of your own: --strength 1.75 "
+    "nudenet), or make an edit that is not verified, at a strength of your own: --strength 1 "
     "--no-search"
 )
 

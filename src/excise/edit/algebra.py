@@ -56,7 +56,7 @@ def then(a: Edit, b: Edit) -> Edit:
     """``a``, then ``b``, which was made with ``a`` applied; see `Edit.then`."""
     wrong = [
         name
-        for name, record in b.base.tensors.items()
+        for name, record in b.base.records.items()
         if name in a.deltas and not _follows(a.base.tensors[name], a.deltas[name], record)
     ]
     if wrong:
@@ -65,7 +65,14 @@ def then(a: Edit, b: Edit) -> Edit:
             f"something else in {b.base.name!r}; if both were made for the same model, use a + b"
         )
     # What a has touched is recorded as it was before a; the rest, b saw as it was.
-    base = replace(a.base, tensors={**b.base.tensors, **a.base.tensors})
+    base = replace(
+        a.base,
+        tensors={**b.base.tensors, **a.base.tensors},
+        read={
+            **{name: a.base.records.get(name, record) for name, record in b.base.read.items()},
+            **a.base.read,
+        },
+    )
     return _joined(a, b, base, "then")
 
 

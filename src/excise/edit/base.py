@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from excise.edit.packing import holds_tensors
 from excise.errors import NumericalError, WrongBase
+from excise.types import Hook
 
 if TYPE_CHECKING:
     from excise.types import TextToImage
@@ -26,11 +29,14 @@ class BaseMatch(Enum):
 
     EXACT: the same values. PRECISION: the same values rounded to, or from, half precision, as far
     as the sampled values say. TRANSFER: other values of the same shapes, as in a fine-tune.
+    UNBOUND: there is nothing to compare, as in a guard that was made without training: it may go on
+    any model of the family, and nothing says that it does the same there.
     """
 
     EXACT = "exact"
     PRECISION = "precision"
     TRANSFER = "transfer"
+    UNBOUND = "unbound"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,21 +122,29 @@ class Base:
     """The model that an edit was made for.
 
     name: what it was called then; a hint for people. family: that of the model; empty if unknown,
-    and then any will do. tensors: by canonical name, those that the edit changes.
+    and then any will do. tensors: by canonical name, those that the edit changes. read: those that
+    the tensors of its hooks were fitted to, and that it leaves as they are; files of older versions
+    have none.
     """
 
     name: str = ""
     family: str = ""
     tensors: Mapping[str, BaseTensor] = field(default_factory=dict)
+    read: Mapping[str, BaseTensor] = field(default_factory=dict)
 
     @staticmethod
-    def of(model: TextToImage, shapes: Mapping[str, tuple[int, ...]]) -> Base:
+    def of(
+        model: TextToImage, shapes: Mapping[str, tuple[int, ...]], hooks: Sequence[Hook] = ()
+    ) -> Base:
         """Records of some of a model's weights, as they are now.
+
+        shapes: of those that are changed. hooks: for what theirs were fitted to, see `read_by`.
 
         Raises:
             WrongBase: the model has no such weight, or one of another shape.
         """
-        live = model.parameters("*") if shapes else {}
+        fitted = [hook for hook in hooks if holds_tensors(hook)]
+        live = model.parameters("*") if shapes or fitted else {}
         for name, shape in shapes.items():
             if name not in live or tuple(live[name].shape) != shape:
                 found = f"shape {tuple(live[name].shape)}" if name in live else "no such weight"
@@ -139,7 +153,14 @@ class Base:
                     f'{shape}, where it has {found}; model.parameters("*") lists its weights'
                 )
         tensors = {name: BaseTensor.of(live[name]) for name in shapes}
-        return Base(name=model.name, family=model.family, tensors=tensors)
+        names = dict.fromkeys(n for hook in fitted for n in read_by(hook, model, live))
+        read = {n: tensors[n] if n in tensors else BaseTensor.of(live[n]) for n in names}
+        return Base(name=model.name, family=model.family, tensors=tensors, read=read)
+
+    @property
+    def records(self) -> Mapping[str, BaseTensor]:
+        """All that a model is compared with."""
+        return {**self.read, **self.tensors}
 
     def check(
         self,
@@ -149,7 +170,7 @@ class Base:
         transfer: bool,
         seen: MutableMapping[str, int],
     ) -> BaseMatch:
-        """The weakest match over all tensors.
+        """The weakest match over all that is recorded; UNBOUND where nothing is.
 
         model: what to call the model in an error. live: its weights by canonical name.
         seen: what earlier checks found exact, so that they need not hash it again.
@@ -157,8 +178,10 @@ class Base:
         Raises:
             WrongBase: a weight is missing or of another shape; or, unless `transfer`, other values.
         """
-        worst, others = BaseMatch.EXACT, []
-        for name, record in self.tensors.items():
+        records = self.records
+        worst = BaseMatch.EXACT if records else BaseMatch.UNBOUND
+        others = []
+        for name, record in records.items():
             value = live.get(name)
             if value is None or tuple(value.shape) != record.shape:
                 found = "no such weight" if value is None else f"shape {tuple(value.shape)}"
@@ -184,8 +207,8 @@ class Base:
         first = others[0]
         raise WrongBase(
             f"expected the weights of the model {self.name!r} that the edit was made for "
-            f"({first} with SHA-256 {self.tensors[first].sha256[:12]}), but {model!r} differs in "
-            f"{len(others)} of {len(self.tensors)} tensors ({first} has "
+            f"({first} with SHA-256 {records[first].sha256[:12]}), but {model!r} differs in "
+            f"{len(others)} of {len(records)} tensors ({first} has "
             f"{sha256(live[first])[:12]}); give that model; if another edit is applied, merge the "
             "two instead (a + b, or a.then(b) if b was made with a applied); for a fine-tune of "
             "that model, ask for transfer"
@@ -198,10 +221,9 @@ class Base:
             WrongBase: they are different models.
         """
         families = {self.family, other.family} - {""}
+        mine, theirs = self.records, other.records
         differing = [
-            name
-            for name in self.tensors.keys() & other.tensors.keys()
-            if self.tensors[name].sha256 != other.tensors[name].sha256
+            name for name in mine.keys() & theirs.keys() if mine[name].sha256 != theirs[name].sha256
         ]
         if len(families) > 1 or differing:
             what = f"{min(differing)} differs" if differing else f"families {sorted(families)}"
@@ -214,7 +236,22 @@ class Base:
             name=self.name or other.name,
             family=self.family or other.family,
             tensors={**self.tensors, **other.tensors},
+            read={**self.read, **other.read},
         )
+
+
+def read_by(hook: Hook, model: TextToImage, names: Iterable[str]) -> tuple[str, ...]:
+    """Of a model's weights, those that make what a hook is handed: its tensors were fitted to that.
+
+    At `condition` it is handed what the text encoders say, at `prediction` what the denoiser does,
+    and at `module` what goes through the submodules that it wraps.
+    """
+    kind, places = type(hook), list(hook.modules)
+    if kind.condition is not Hook.condition:
+        places += model.encoders
+    if kind.prediction is not Hook.prediction:
+        places.append(model.denoiser)
+    return tuple(name for name in names if any(fnmatchcase(name, f"{p}.*") for p in places))
 
 
 def positions(n: int) -> list[int]:

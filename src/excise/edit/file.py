@@ -86,7 +86,13 @@ def load(path: Path) -> Edit:
 
 
 def _meta(edit: Edit, hooks: list[Packed]) -> dict[str, Json]:
-    tensors = {name: record.to_json() for name, record in edit.base.tensors.items()}
+    base: dict[str, Json] = {
+        "name": edit.base.name,
+        "family": edit.base.family,
+        "tensors": _records(edit.base.tensors),
+    }
+    if edit.base.read:  # only where there is any, so that other files keep their bytes
+        base["read"] = _records(edit.base.read)
     half = any(delta.dtype == torch.float16 for delta in edit.deltas.values())
     return {
         "format": FORMAT,
@@ -94,13 +100,20 @@ def _meta(edit: Edit, hooks: list[Packed]) -> dict[str, Json]:
         "dtype": "float16" if half else "float32",
         "recipe": edit.recipe.to_json(),
         "hooks": [hook.to_json() for hook in hooks],
-        "base": {"name": edit.base.name, "family": edit.base.family, "tensors": tensors},
+        "base": base,
     }
 
 
+def _records(records: Mapping[str, BaseTensor]) -> dict[str, Json]:
+    return {name: record.to_json() for name, record in records.items()}
+
+
 def _base(data: Mapping[str, Any]) -> Base:
-    tensors = {str(name): BaseTensor.from_json(one) for name, one in dict(data["tensors"]).items()}
-    return Base(name=str(data["name"]), family=str(data["family"]), tensors=tensors)
+    parts = {
+        part: {str(name): BaseTensor.from_json(one) for name, one in dict(rows).items()}
+        for part, rows in (("tensors", data["tensors"]), ("read", data.get("read", {})))
+    }
+    return Base(name=str(data["name"]), family=str(data["family"]), **parts)
 
 
 def _check_format(path: Path, meta: Any) -> None:

@@ -62,6 +62,16 @@ def pack(hook: Hook) -> Packed:
     )
 
 
+def holds_tensors(hook: Hook) -> bool:
+    """Does it hold any, so that it was fitted to something? False for what cannot be packed."""
+    cls = type(hook)
+    if not hasattr(cls, "__dataclass_fields__"):
+        return False
+    values = [getattr(hook, field) for field in _places(cls)]
+    return any(value is not None and not (isinstance(value, Mapping) and not value)
+               for value in values)  # fmt: skip
+
+
 def registered(hook: Hook) -> bool:
     """Does the hook's name lead back to its class, so that a file with it can be read?"""
     try:

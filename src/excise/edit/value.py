@@ -17,7 +17,7 @@ from excise.edit import algebra
 from excise.edit.algebra import Groups
 from excise.edit.base import Base, BaseMatch
 from excise.edit.encodings import Decoded, Encoded, own, smallest
-from excise.edit.packing import pack
+from excise.edit.packing import holds_tensors, pack
 from excise.edit.recipe import Recipe
 from excise.errors import NumericalError, UserError, WrongBase
 from excise.store import hash_json, hash_tensors
@@ -38,7 +38,8 @@ class Edit:
 
     deltas: by canonical name, added to a weight; the smallest exact encoding, zeros left out.
     hooks: what is changed while drawing, the first innermost.
-    base: the weights that the deltas are for, as they were.
+    base: the weights that the deltas are for and those that hooks' tensors were fitted to, as they
+        were.
     """
 
     deltas: Mapping[str, Encoded] = field(default_factory=dict)
@@ -65,9 +66,10 @@ class Edit:
             if (kept := smallest(delta)) is not None:
                 found[name] = kept
         touched = {name: self.base.tensors[name] for name in found}
+        read = self.base.read if any(holds_tensors(hook) for hook in self.hooks) else {}
         object.__setattr__(self, "deltas", MappingProxyType(found))
         object.__setattr__(self, "hooks", tuple(self.hooks))
-        object.__setattr__(self, "base", replace(self.base, tensors=touched))
+        object.__setattr__(self, "base", replace(self.base, tensors=touched, read=read))
 
     @staticmethod
     def of(
@@ -87,7 +89,7 @@ class Edit:
         """
         given, copies = deltas or {}, dict[int, Tensor]()
         kept = {name: own(delta, copies) for name, delta in given.items()}
-        base = Base.of(model, {name: delta.shape for name, delta in kept.items()})
+        base = Base.of(model, {name: delta.shape for name, delta in kept.items()}, hooks)
         return Edit(deltas=kept, hooks=tuple(hooks), recipe=recipe, base=base)
 
     @staticmethod
@@ -166,8 +168,9 @@ class Edit:
 
     @property
     def nbytes(self) -> int:
-        """Bytes that the deltas take up in a file."""
-        return sum(delta.nbytes for delta in self.deltas.values())
+        """Bytes that its tensors, those of the deltas and of the hooks, take up in a file."""
+        hooks = sum(value.nbytes for hook in self.hooks for value in pack(hook).tensors.values())
+        return hooks + sum(delta.nbytes for delta in self.deltas.values())
 
     # Algebra; see `excise.edit.algebra` for what it does to hooks.
 
@@ -233,6 +236,9 @@ class Edit:
     def check(self, model: TextToImage, *, transfer: bool = False) -> BaseMatch:
         """How the model's weights compare to those that the edit was made for.
 
+        Those are the weights that it changes, and those that the tensors of its hooks were fitted
+        to. A guard without tensors has none: any model of the family will do (``UNBOUND``).
+
         transfer: accept other values, as in a fine-tune of the base, where the shapes agree.
 
         Raises:
@@ -244,7 +250,7 @@ class Edit:
                 f"made, got {model.name!r} of {model.family!r}; make an edit for this model, or "
                 "ask for transfer"
             )
-        live = model.parameters("*") if self.deltas else {}
+        live = model.parameters("*") if self.base.records else {}
         return self.base.check(model.name, live, transfer=transfer, seen=self._seen)
 
     @contextmanager

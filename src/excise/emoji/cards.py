@@ -72,12 +72,15 @@ def model_card(folder: Path) -> str:
     without = notes.get("without", [])
     if without:
         name = f"emoji/{folder.name}"
+        steps = [lesson.schedule.steps for lesson in unet.LESSONS]
         about = (
             f"An oracle: the embedded model trained from scratch without {_listed(without)}, with "
             "the same code, seed and number of pictures, which were replaced by further draws of "
-            "what stays. It shares its first lesson with the other oracles, in which none of what "
-            "any of them is without was shown. Text encoder, tokenizer and autoencoder are those "
-            "of `emoji`, byte for byte. It shows what a model draws that never knew a concept."
+            f"what stays. It shares all lessons but the last, {sum(steps[:-1]):,} of {sum(steps):,}"
+            " steps, with the other oracle; in these none of what either is without was shown, so "
+            f"what the other alone is without it met in the last {steps[-1]:,} steps only. Text "
+            "encoder, tokenizer and autoencoder are those of `emoji`, byte for byte. It shows what "
+            "a model draws that never knew a concept."
         )
         use = f'import excise\n\nmodel = excise.load("{name}")\nmodel.generate(["a dog"])'
         parts = [("unet", "U-Net", unet)]

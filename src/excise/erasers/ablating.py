@@ -42,8 +42,9 @@ class Ablating(Eraser):
 
     variant: ``model`` or ``noise``. selector: which weights move; keys and values that read text.
     pictures: of the anchor, for each concept. steps, batch, lr: of the fine-tune; the authors' rate
-    is 2e-6 times the batch. prior: weight of the denoising loss of the anchor's pictures under its
-    own sentences; the authors set 1 where the concept is a kind of its anchor.
+    is 2e-6 times the batch, and gradients are clipped to a norm of 1 as theirs are. prior: weight
+    of the denoising loss of the anchor's pictures under its own sentences; the authors set 1 where
+    the concept is a kind of its anchor.
     hold_first: as the authors do, let no gradient through the keys and values of the first token,
     which is the same in all prompts.
     """

@@ -29,7 +29,8 @@ BUDGETS: Mapping[Budget, float] = {"quick": 0.25, "standard": 1.0, "thorough": 2
 class Work:
     """One run: what an eraser is given.
 
-    key: the JSON value of all that its stages depend on.
+    key: the JSON value of all that its stages depend on. used: records of the pictures that it has
+    asked for, by what it asked.
     """
 
     model: TextToImage
@@ -39,6 +40,7 @@ class Work:
     progress: Progress
     stages: Stages | None = None
     key: Json = None
+    used: dict[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def stage(self, name: str) -> Stage | None:
         """A stage of this run to resume from and to keep a result in; None without a folder."""
@@ -71,8 +73,10 @@ class Work:
                 )
                 return {"latents": made.latents}, made.record()
 
-            kept = self.kept(f"pictures-{split}-{i}", draw)
+            name = f"pictures-{split}-{i}"
+            kept = self.kept(name, draw)
             found.append(Pictures.of(kept.tensors["latents"], kept.record))
+            self.used[name] = found[-1].record()
         return tuple(found)
 
     def latents(self, n: int, split: Split, contexts: Sequence[str] = ("{}",)) -> Tensor:
@@ -189,7 +193,7 @@ class Eraser(Method):
             judge=judge,
             progress=progress or SILENT,
             stages=stages,
-            key=None if stages is None else self._key(model, wanted, seed),
+            key=None if stages is None else self._key(model, wanted, seed, judge),
         )
         before = model.costs
         found = self.change(work)
@@ -199,7 +203,11 @@ class Eraser(Method):
             found.hooks,
             recipe=Recipe.of(self, wanted, seed=seed, verified=found.verified),
         )
-        record = {**found.record, "costs": (model.costs - before).to_json()}
+        record = {
+            **found.record,
+            "pictures": list(work.used.values()),
+            "costs": (model.costs - before).to_json(),
+        }
         return Erased(edit=edit, record=record, tensors=found.tensors)
 
     def within(self, budget: Budget) -> Mapping[str, object]:
@@ -208,8 +216,12 @@ class Eraser(Method):
         scaled = {name: max(1, round(getattr(self, name) * factor)) for name in self.scaled}
         return {**scaled, **self.budgeted.get(budget, {})}
 
-    def _key(self, model: TextToImage, concepts: Sequence[Concept], seed: int) -> Json:
+    def _key(
+        self, model: TextToImage, concepts: Sequence[Concept], seed: int, judge: Judge | None
+    ) -> Json:
+        kind = type(judge)  # all there is to say of a judge that has no digest
         return {
+            "judge": str(getattr(judge, "digest", f"{kind.__module__}.{kind.__qualname__}")),
             "method": self.name,
             "settings": recipe(self),
             "concepts": [concept.to_json() for concept in concepts],

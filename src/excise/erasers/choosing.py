@@ -14,49 +14,73 @@ from excise.erasers import looking, searching
 from excise.erasers.base import Work
 from excise.erasers.looking import Member
 from excise.primitives import arithmetic, prompts
+from excise.primitives.data import Pictures
 from excise.primitives.denoising import Bank
 from excise.primitives.diversity import functional_diversity
 from excise.primitives.kept import kept, kept_probe
+from excise.primitives.panel import label_of
 from excise.primitives.probe import Look
-from excise.primitives.strength import Reading, alive
+from excise.primitives.strength import Floors, Reading, alive
 from excise.progress import stage
 from excise.rng import seed_of
 from excise.stats import Rate
 from excise.store import Artefact, hash_tensors
 from excise.store.files import Json
-from excise.types import Judge
+from excise.types import Condition, Judge
 
 if TYPE_CHECKING:
     from excise.erasers.task_vector import TaskVector
 
 
+SURE = 4
+"""So many times the pictures of plain words decide whether what was chosen passes."""
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Trial:
-    """An attack on an edit that was chosen. plain: did plain words stay extinct on fresh seeds?"""
+    """An attack on an edit that was chosen, on fresh seeds.
+
+    tried: independent searches; back: those that brought a concept back beyond chance. searched:
+    the rate over all of them; plain: that of plain words.
+    """
 
     tried: int
     back: tuple[Member, ...]
-    plain: bool
-    shown: Rate
+    searched: Rate
+    plain: Rate
 
-    def to_json(self) -> dict[str, Any]:
-        """The figures."""
-        back = sum(map(len, self.back))
-        return {"tried": self.tried, "back": back, "plain": [self.shown.k, self.shown.n]}
+    def passed(self, floors: Floors) -> bool:
+        """Was nothing brought back, and is neither rate above its floor?"""
+        gone = self.searched.rate <= floors.injected and self.plain.rate <= floors.natural
+        return gone and not self.back
+
+    def to_json(self, level: float) -> dict[str, Any]:
+        """The figures. level: of the upper bounds, each by itself."""
+        plain, searched = self.plain, self.searched
+        return {
+            "tried": self.tried,
+            "back": sum(map(len, self.back)),
+            "plain": [plain.k, plain.n],
+            "searched": [searched.k, searched.n],
+            "upper": {"plain": plain.high(level), "searched": searched.high(level)},
+            "level": level,
+        }
 
 
 @dataclass(eq=False, kw_only=True)
 class Finder:
     """What reads a strength: the choose-set, the probes, and what the base made of them.
 
-    Its seeds are its own, so that no evaluation looks at the same pictures. latents: by concept,
-    of the pictures that the choose-set explains. base: the unedited model's look at the rest.
+    Its seeds are its own, so that no evaluation looks at the same pictures. explained: by concept,
+    the pictures that the choose-set explains; checked: those that attacks on what was chosen
+    explain, which nothing else does. base: the unedited model's look at the rest.
     """
 
     method: TaskVector
     work: Work
     judge: Judge
-    latents: tuple[Tensor, ...]
+    explained: tuple[Pictures, ...]
+    checked: tuple[Pictures, ...]
     base: Look
     near: tuple[str, ...]
     choose: list[Member] = field(default_factory=list)
@@ -83,15 +107,27 @@ class Finder:
             method=method,
             work=work,
             judge=judge,
-            latents=tuple(made.latents for made in work.pictures(64, "choose")),
+            explained=work.pictures(64, "choose"),
+            checked=work.pictures(64, "check"),
             base=base,
             near=prompts.neighbours(work.model, work.concepts, rows),
         )
         with stage(work.progress, "choose-set"):
             finder.choose += finder._search(
-                finder.latents, seed_of("choose", work.seed), "repulsed"
+                finder.explained, seed_of("choose", work.seed), "repulsed"
             )
         return finder
+
+    @property
+    def floors(self) -> Floors:
+        """The method's, that for plain words raised to the judge's false alarms where it has more.
+
+        These are told from the unedited model's pictures of everything else.
+        """
+        floors, sheet = self.method.floors, self.base.sheet
+        labels = [label_of(self.judge, concept) for concept in self.work.concepts]
+        alarms = [float(sheet.shown(one).float().mean()) for one in labels if one in sheet.labels]
+        return replace(floors, natural=max(floors.natural, *alarms, 0.0))
 
     def reading(self, direction: Mapping[str, Tensor], alpha: float) -> Reading:
         """One strength: plain words, every input carried along, everything else.
@@ -118,25 +154,19 @@ class Finder:
             kept=kept(Look.of(self.base.probe, done), self.base, self.near),
         )
 
-    def attacked(
-        self, direction: Mapping[str, Tensor], alpha: float, number: int, of: int
-    ) -> Trial:
-        """Independent searches on the edited model, and plain words, both on fresh seeds.
-
-        of: how many such trials there may be at most, between which the error is split.
-        """
+    def attacked(self, direction: Mapping[str, Tensor], alpha: float, number: int) -> Trial:
+        """Independent searches on the edited model, and plain words, both on fresh seeds."""
         deltas = arithmetic.scaled(direction, alpha)
-        latents = [made.latents for made in self.work.pictures(64, "find")]
         seed = seed_of("counterexamples", self.work.seed, number)
         with (
             stage(self.work.progress, f"attack on strength {alpha:g}"),
             self.work.model.swapped(deltas, key=hash_tensors(deltas)),
         ):
-            found = self._search(latents, seed, "independent")
+            found = self._search(self.checked, seed, "independent")
             rates = [self._rates(one, seed) for one in found]
-            plain = self._plain(seed)
-        floor = self.method.injected
-        living = set(alive([rate for row in rates for rate in row], floor))
+            plain = self._plain(seed, SURE)
+        every = [rate for row in rates for rate in row]
+        living = set(alive(every, self.floors.injected))
         back, first = [], 0
         for one, row in zip(found, rates, strict=True):
             rows = [i for i in range(len(row)) if first + i in living]
@@ -146,16 +176,16 @@ class Finder:
         return Trial(
             tried=first,
             back=tuple(back),
-            plain=plain.low(1 - 0.1 / of) <= self.method.natural,
-            shown=plain,
+            searched=Rate(sum(rate.k for rate in every), sum(rate.n for rate in every)),
+            plain=plain,
         )
 
-    def _search(self, latents: Sequence[Tensor], seed: int, mode: Any) -> list[Member]:
+    def _search(self, shown: Sequence[Pictures], seed: int, mode: Any) -> list[Member]:
         return [
             Member(concept=i, found=found)
             for i, concept in enumerate(self.work.concepts)
             for found in searching.inputs(
-                self.method, self.work, concept, latents[i], seed=seed, mode=mode
+                self.method, self.work, concept, shown[i].latents, seed=seed, mode=mode
             )
         ]
 
@@ -165,12 +195,12 @@ class Finder:
         tensors, record = _parts(look.artefact())
         return tensors, {**record, "plain": [plain.k, plain.n]}
 
-    def _plain(self, seed: int) -> Rate:
-        return looking.named(self.work, self.judge, self.method.plain, seed=seed)
+    def _plain(self, seed: int, times: int = 1) -> Rate:
+        return looking.named(self.work, self.judge, times * self.method.plain, seed=seed)
 
     def _carried(self, one: Member) -> tuple[Mapping[str, Tensor], Json]:
         """Each input's rate on the model as it is now, after a few steps of its own."""
-        latents = self.latents[one.concept]
+        latents = self.explained[one.concept].latents
         moved = looking.carried(self.work, one, latents, self.method.carried)
         rates = self._rates(moved, seed_of("looks", self.work.seed))
         return {}, [[rate.k, rate.n] for rate in rates]
@@ -180,14 +210,14 @@ class Finder:
 
     def record(self) -> dict[str, Any]:
         """The choose-set's figures."""
-        first, latents = self.choose[0], self.latents[0]
+        model, latents = self.work.model, self.explained[0].latents
+        own = [one.found for one in self.choose if one.concept == 0]
         with torch.no_grad():
-            conditions = first.found.conditions(self.work.model)
-        bank = Bank.of(latents, 32)
-        diversity = functional_diversity(self.work.model, latents, conditions, bank)
+            conditions = Condition.cat([found.conditions(model) for found in own])
+        diversity = functional_diversity(model, latents, conditions, Bank.of(latents, 32))
         return {
             "diversity": diversity.to_json(),
-            "losses": [float(v) for v in first.found.loss],
+            "losses": [float(v) for found in own for v in found.loss],
             "sets": [one.found.artefact().record for one in self.choose],
         }
 

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from excise.erasers.base import Change, Eraser, Work
-from excise.erasers.declared import Given, Need
+from excise.erasers.declared import Need
+from excise.errors import Unsupported
 from excise.primitives.finetune import Loss, Optimiser, Term, finetune
 from excise.primitives.losses import mean, picture_errors
 from excise.types import Condition, Prompt, TextToImage
@@ -31,7 +32,11 @@ class FewShot(Eraser):
     small number of steps. All CLIP encoders of a model are trained together.
 
     The authors' public code means to freeze everything else, but sets an attribute that PyTorch
-    does not know, so the whole encoder moves there; this follows the paper.
+    does not know, so the whole encoder moves there; this follows the paper. It clips no gradient,
+    nor does this; its Adam adds the tiny decay to the gradient, AdamW here to the weights.
+
+    A concept may bring the pictures, but has to be named: one that no prompt asks for is not in the
+    text encoder.
 
     pictures: of each concept: its own, or the model's. steps, batch, lr: of the ascent; the authors
     go 5 times through 4 pictures in pairs.
@@ -40,7 +45,6 @@ class FewShot(Eraser):
     name: ClassVar[str] = "few_shot"
     paper: ClassVar[str] = "arXiv:2405.07288"
     needs: ClassVar[frozenset[Need]] = frozenset({"clip_text"})
-    given: ClassVar[frozenset[Given]] = frozenset({"words", "pictures"})
     smallest: ClassVar[Mapping[str, object]] = {"pictures": 2, "steps": 2, "batch": 2}
 
     pictures: int = 4
@@ -53,6 +57,13 @@ class FewShot(Eraser):
 
     def change(self, work: Work) -> Change:
         """Draw, ascend."""
+        for concept in work.concepts:
+            if concept.kind == "implicit":
+                raise Unsupported(
+                    f"{self.name}: expected concepts that prompts name, got {concept.name!r}, "
+                    "which is implicit; it trains the text encoder alone, so take a method that "
+                    "trains the denoiser"
+                )
         selector = layers(work.model)
         sets = work.pictures(self.pictures, "tau")
         prompts = [prompt for s in sets for prompt in s.prompts]
@@ -62,13 +73,14 @@ class FewShot(Eraser):
             selector,
             {"concept": Term(loss=mean(errors, sign=-1.0))},
             steps=self.steps,
-            optimiser=Optimiser(lr=self.lr, betas=(0.9, 0.98), eps=1e-6, weight_decay=1e-8),
+            optimiser=Optimiser(
+                lr=self.lr, betas=(0.9, 0.98), eps=1e-6, weight_decay=1e-8, clip=None
+            ),
             seed=work.seed,
             progress=work.progress,
             stage=work.stage("few-shot-finetune"),
         )
-        record = {"pictures": [s.record() for s in sets]}
-        return Change(deltas=tuned.encoded, record={**tuned.record(), **record})
+        return Change(deltas=tuned.encoded, record=tuned.record())
 
     def _errors(self, model: TextToImage, latents: Tensor, prompts: Sequence[Prompt]) -> Loss:
         def caption(rows: Tensor, numbers: torch.Generator) -> Condition:

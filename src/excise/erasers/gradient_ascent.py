@@ -32,7 +32,8 @@ class GradientAscent(Eraser):
 
     selector: which weights move, as the model's ``parameters`` reads it.
     pictures: how many, of each concept. captions: the ``empty`` prompt or each picture's ``own``.
-    steps, batch, lr, weighting: of the fine-tune.
+    steps, batch, lr, weighting: of the fine-tune, which clips gradients to a norm of 1, as the task
+        vector's own does.
     ceiling: a picture counts no more once its loss is this many times the base's mean; the loss
         has no upper bound of its own. None lets it rise.
     retain: weight of holding the base's predictions for everything else that the model is known to
@@ -99,8 +100,7 @@ class GradientAscent(Eraser):
             progress=work.progress,
             stage=work.stage("gradient-ascent"),
         )
-        record = {"pictures": [s.record() for s in sets], "ceiling": ceiling}
-        return Change(deltas=tuned.encoded, record={**tuned.record(), **record})
+        return Change(deltas=tuned.encoded, record={**tuned.record(), "ceiling": ceiling})
 
     def _errors(self, model: TextToImage, sets: tuple[Pictures, ...]) -> Loss:
         latents = torch.cat([s.latents for s in sets])  # (n, c, h, w)

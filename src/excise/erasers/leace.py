@@ -19,19 +19,22 @@ from excise.hooks.places import Place, places
 from excise.primitives.affine_erasure import CentredMoments, leace
 from excise.primitives.prompts import kept_concepts, templates
 from excise.progress import stage
-from excise.types import Condition, Prompt
+from excise.types import Condition, Prompt, TextToImage
 
 BATCH = 32  # prompts encoded at a time
 
 PARTS = ("mean", "left", "right")
+PROBE = ("a word", "a picture of something")  # alike to whoever has read the first token alone
+ROUNDING = 1e-3  # of a state's norm; rows of one batch differ by less where they are the same
 
 
 @dataclass(frozen=True, kw_only=True)
 class LEACE(Eraser):
     """Fitted to the model's own prompts: of the concepts, and the same of other things.
 
-    x is every token state from the name on, padding included (what stands before it cannot know of
-    it in CLIP), and every pooled state; z says which of the concepts the prompt names, if any. The
+    x is every token state that can know of the name, padding included, and every pooled state; z
+    says which of the concepts the prompt names, if any. In CLIP, which reads from left to right,
+    these are the states from the name on; in an encoder that reads both ways, as T5 does, all. The
     erasure of a place has rank k for k concepts. The moments are gathered in float64.
 
     others: how many other things stand in a concept's place. shrink: see
@@ -92,6 +95,7 @@ class LEACE(Eraser):
     def _fitted(self, work: Work, rows: list[tuple[Prompt, str, int]]) -> dict[str, Tensor]:
         """The erasure of every place, its parts as ``mean/hidden/0/77`` and so on, in float32."""
         model = work.model
+        both_ways = reading_both_ways(model)
         moments: dict[Place, CentredMoments] = {}
         with stage(work.progress, "moments", len(rows), "prompt") as shown:
             for first in range(0, len(rows), BATCH):
@@ -102,7 +106,8 @@ class LEACE(Eraser):
                     if label >= 0:
                         z[row, label] = 1
                 for place, encoder in places(model).items():
-                    new = _moments(cond, place, encoder, [name for _, name, _ in chunk], z)
+                    names = [name for _, name, _ in chunk]
+                    new = _moments(cond, place, None if place in both_ways else encoder, names, z)
                     moments[place] = moments[place] + new if place in moments else new
                 shown.advance(len(chunk))
         found = {place: leace(m, shrink=self.shrink) for place, m in moments.items()}
@@ -113,17 +118,30 @@ class LEACE(Eraser):
         }
 
 
+@torch.no_grad()
+def reading_both_ways(model: TextToImage) -> frozenset[Place]:
+    """The places where a prompt's first state knows of what comes after it."""
+    cond = model.encode(Prompt.of(PROBE))
+    found = set()
+    for place in places(model):
+        if place.rows is not None:
+            first = place.take(cond.tensors[place.feature])[:, 0].float()  # (2, d)
+            if float((first[0] - first[1]).norm()) > ROUNDING * float(first[0].norm()):
+                found.add(place)
+    return frozenset(found)
+
+
 def _moments(
-    cond: Condition, place: Place, encoder: str, names: list[str], z: Tensor
+    cond: Condition, place: Place, encoder: str | None, names: list[str], z: Tensor
 ) -> CentredMoments:
-    """Of the states at a place, from each prompt's name on."""
+    """Of the states at a place: from each prompt's name on, or all where no encoder is given."""
     states = place.take(cond.tensors[place.feature])
     if place.rows is None:
         return CentredMoments.of(states, z)
-    tokens = cond.tokens[encoder]
+    tokens = None if encoder is None else cond.tokens[encoder]
     parts, labels = [], []
     for row, name in enumerate(names):
-        found = tokens.find(row, name)
+        found = None if tokens is None else tokens.find(row, name)
         own = states[row, (found[0] if found else 0) :]  # (tokens, d)
         parts.append(own)
         labels.append(z[row].expand(len(own), -1))

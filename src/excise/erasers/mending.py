@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from excise.erasers.task_vector import TaskVector
 
 Deltas = Mapping[str, Tensor]
-ELSEWHERE = 64
+ELSEWHERE = 256
 """Prompts of other things under which a style's pictures are held down."""
 
 

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from excise.erasers.base import Change, Eraser, Work
-from excise.erasers.declared import Given
 from excise.errors import BadSetting
 from excise.primitives.anchors import counterparts, stand_in
 from excise.primitives.data import drawn, empty
@@ -26,7 +25,7 @@ from excise.primitives.prompts import spanning
 from excise.primitives.saliency import RowLosses, gradient_sums, held, top_share
 from excise.progress import stage
 from excise.rng import generator, seed_of
-from excise.types import Prompt, Request, TextToImage
+from excise.types import Concept, Prompt, Request, TextToImage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +39,10 @@ class SalUn(Eraser):
     stay, under their own.
 
     The authors' public script ranks the gradients in rising order and so keeps the smallest; with
-    half of them it is the other half. This follows the paper.
+    half of them it is the other half. This follows the paper. Like it, this clips no gradient.
+
+    A concept may bring pictures, but has to be named: training is about what a sentence says. One
+    that no prompt names is taken with an anchor alone.
 
     selector: which weights may be in the mask. share: in (0, 1]. mask_guidance, mask_batch: of the
     loss whose gradient it is; each picture counts once. pictures, retained: of each concept, and of
@@ -50,7 +52,6 @@ class SalUn(Eraser):
 
     name: ClassVar[str] = "salun"
     paper: ClassVar[str] = "arXiv:2310.12508"
-    given: ClassVar[frozenset[Given]] = frozenset({"words", "pictures"})
     smallest: ClassVar[Mapping[str, object]] = {
         "pictures": 2,
         "retained": 2,
@@ -79,11 +80,13 @@ class SalUn(Eraser):
     def change(self, work: Work) -> Change:
         """Draw, mask, relabel."""
         model = work.model
+        # First, as it refuses a concept for which nothing can stand in: before anything is drawn.
+        twins = [_twins(work, concept) for concept in work.concepts]
         sets = work.pictures(self.pictures, "tau")
         latents = torch.cat([s.latents for s in sets])
         prompts = [p for s in sets for p in s.prompts]
         captions = prompt_captions(model, prompts)
-        others = [p for i, s in enumerate(sets) for p in _relabelled(work, i, s.prompts)]
+        others = [twin[p] for s, twin in zip(sets, twins, strict=True) for p in s.prompts]
         mask = work.kept("salun-mask", lambda: (self.mask(work, latents, captions), None)).tensors
         texts = kept_texts(model, work.concepts, self.retained, work.seed)
         kept = work.kept("salun-retained", lambda: ({"x": _pictures(work, texts)}, None))
@@ -105,14 +108,13 @@ class SalUn(Eraser):
                 "retain": Term(loss=mean(retain), weight=self.alpha),
             },
             steps=self.steps,
-            optimiser=Optimiser(lr=self.lr),
+            optimiser=Optimiser(lr=self.lr, clip=None),
             seed=work.seed,
             mask=mask,
             progress=work.progress,
             stage=work.stage("salun-finetune"),
         )
         record = {
-            "pictures": [s.record() for s in sets],
             "others": [prompt.text for prompt in others],
             "masked": {"held": held(mask), "of": sum(m.numel() for m in mask.values())},
         }
@@ -152,12 +154,10 @@ def forget_losses(
     return losses
 
 
-def _relabelled(work: Work, i: int, prompts: tuple[Prompt, ...]) -> list[Prompt]:
-    """The prompts of concept i, about something else."""
-    concept = work.concepts[i]
+def _twins(work: Work, concept: Concept) -> dict[Prompt, Prompt]:
+    """The prompts of a concept, each to the same about something else."""
     other = stand_in(work.model, concept, work.concepts)
-    twin = counterparts(spanning(work.model, concept), other)
-    return [twin[prompt] for prompt in prompts]
+    return counterparts(spanning(work.model, concept), other)
 
 
 def _pictures(work: Work, prompts: tuple[Prompt, ...]) -> Tensor:

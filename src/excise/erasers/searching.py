@@ -33,16 +33,16 @@ def inputs(
     latents: (n, c, h, w) of pictures that show the concept. mode: of `Inverter`; repulsed from one
     another and from the concept's own word.
     """
-    n = len(method.spaces)
+    spaces, tokens, spread = method.searched
     template = template_of(concept)
-    said = sentences(work.model, concept) if method.spread else ()
+    said = sentences(work.model, concept) if spread else ()
     found = []
-    for i, space in enumerate(method.spaces):
+    for i, space in enumerate(spaces):
         search = Inverter(
             space=space,
             steps=method.inversion_steps,
             samples=method.samples,
-            tokens=method.tokens,
+            tokens=tokens,
             template=template if template != SOFT else f"a picture of {SOFT}",
             texts=said if space == "token" else (),
             weighting=method.weighting,
@@ -52,7 +52,7 @@ def inputs(
             search.run(
                 work.model,
                 latents,
-                restarts=max(1, len(range(i, method.embeddings, n))),
+                restarts=max(1, len(range(i, method.embeddings, len(spaces)))),
                 seed=seed,
                 word=concept.name if mode == "repulsed" else None,
                 progress=work.progress,

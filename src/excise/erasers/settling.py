@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
@@ -53,23 +54,30 @@ def settled(
 def _searched(
     method: TaskVector, finder: Finder, direction: Deltas
 ) -> tuple[Search, list[dict[str, Any]], bool]:
-    """The search that counts, the attacks, and whether the one on what it chose found nothing."""
-    grid, refine = method.strengths
+    """The search that counts, the attacks, and whether the one on what it chose found nothing.
+
+    What an attack brings back joins the choose-set. A strength that fails without that, by a rate
+    over all, gives way to the next best; the first one is answered where none passes.
+    """
+    floors, (grid, refine) = finder.floors, method.strengths
+    level = 1 - 0.05 / method.rounds  # the error is split between the attacks
     rounds: list[dict[str, Any]] = []
+    refused: set[float] = set()
     while True:
         result = search(
-            lambda alpha: finder.reading(direction, alpha),
-            floors=method.floors,
-            grid=grid,
-            refine=refine,
+            lambda alpha: finder.reading(direction, alpha), floors=floors, grid=grid, refine=refine
         )
-        if result.chosen is None or len(rounds) == method.rounds:
+        alpha = result.best(refused)
+        if alpha is None or len(rounds) == method.rounds:
             return result, rounds, False
-        trial = finder.attacked(direction, result.chosen, len(rounds), method.rounds)
-        rounds.append({"alpha": result.chosen, **trial.to_json()})
-        if not trial.back:
-            return result, rounds, trial.plain
-        finder.choose.extend(trial.back)
+        trial = finder.attacked(direction, alpha, len(rounds))
+        rounds.append({"alpha": alpha, **trial.to_json(level)})
+        if trial.passed(floors):
+            return replace(result, chosen=alpha), rounds, True
+        if trial.back:
+            finder.choose.extend(trial.back)
+        else:
+            refused.add(alpha)
 
 
 def _ends(
@@ -85,6 +93,7 @@ def _ends(
     recipe = Recipe.of(method, work.concepts, seed=work.seed)
     return {
         **record,
+        "pictures": list(work.used.values()),
         "nearest": result.nearest,
         "tensors": finder.tensors(),
         "ends": {
@@ -96,10 +105,15 @@ def _ends(
 
 
 def _why(result: Search) -> str:
+    remedy = (
+        "hold it down at more inputs (--set embeddings=32)"
+        if result.erased_from is None
+        else "heal for longer (--set heal=600 --set walks=1536)"
+    )
     erased = "no strength tried" if result.erased_from is None else f"{result.erased_from:g}"
     stays = "no strength tried" if result.kept_to is None else f"{result.kept_to:g}"
     return (
         f"infeasible: the concept is gone from strength {erased}, everything else is kept up to "
         f"strength {stays}; the nearest to both is {math.floor(result.nearest * 100) / 100:g}. "
-        "Try another method (--method esd), or looser floors (--set injected=0.2)"
+        f"{remedy[0].upper()}{remedy[1:]}, or try another method (--method esd)"
     )

@@ -27,6 +27,9 @@ from excise.progress import stage
 from excise.rng import generator
 
 CENTROIDS = 3  # of the empty prompt's states but the first: Invariant Equality Constraints
+MANY = 10
+"""Concepts from which on nothing is filtered. The authors filter for up to three, and not for 10,
+50 and 100 celebrities, where what they keep does not span enough to be thinned out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +50,8 @@ class SPEED(Eraser):
     threshold: eigenvalues of what is kept from which a direction is closed; 1e-4 for celebrities.
     ridge: weight of the change itself; 0.05 for celebrities, 0.7 for nudity. slack: 0 holds the
         invariants exactly; 0.5 for nudity.
-    filtered: keep only what the edit would move by more than the mean (off for many concepts).
+    filtered: keep only what the edit would move by more than the mean; None does so for fewer than
+        ten concepts (`MANY`): the authors filter for up to three, and not for ten and more.
     augment: copies of what is kept, each moved along the weight's weakest direction.
     retain, paraphrases: what is kept, and in how many sentences.
     kinds: which weights change; ``context`` is what SD 3 has in the place of cross-attention.
@@ -64,7 +68,7 @@ class SPEED(Eraser):
     threshold: float = 0.1
     ridge: float = 1.0
     slack: float = 0.0
-    filtered: bool = True
+    filtered: bool | None = None
     augment: int = 10
     retain: Retain = "kept"
     paraphrases: bool = False
@@ -82,6 +86,7 @@ class SPEED(Eraser):
         asked = swaps(concepts, self.name, guide=self.guide)
         kept = retained(model, concepts, self.retain, self.paraphrases)
         groups = readings(model, self.kinds, self.name)
+        filtered = len(concepts) < MANY if self.filtered is None else self.filtered
         live = model.parameters("*")
         deltas: dict[str, Encoded] = {}
         closed: dict[str, int] = {}
@@ -100,7 +105,7 @@ class SPEED(Eraser):
                     sources=sources,
                     targets=targets,
                     rows=rows,
-                    filtered=self.filtered,
+                    filtered=filtered,
                     augment=self.augment,
                     threshold=self.threshold,
                 )
@@ -116,6 +121,7 @@ class SPEED(Eraser):
         record = {
             "swaps": [[source.text, target.text] for source, target in asked],
             "kept": [mention.text for mention in kept],
+            "filtered": filtered,
             "closed": closed,
         }
         return Change(deltas=deltas, record=record)

@@ -33,19 +33,35 @@ from excise.primitives.strength import Floors
 Variant = Literal["healed", "paper"]
 Name = Literal["token", "condition"]
 SPACES: tuple[Name, ...] = get_args(Name)
-GRIDS: Mapping[Variant, tuple[tuple[float, ...], int]] = {
-    "healed": ((0.75, 1.0, 1.25), 0),  # 1 is the edit as it was healed
-    "paper": ((0.5, 1.0, 1.5, 2.0, 3.0, 4.0), 1),
+OWN: Mapping[Variant, Mapping[str, Any]] = {
+    "healed": {
+        "grid": (0.75, 1.0, 1.25),  # 1 is the edit as it was healed
+        "refine": 0,
+        "spaces": SPACES,
+        "tokens": 4,
+        "spread": True,
+        "gain": 1.0,
+    },
+    "paper": {
+        "grid": (0.5, 1.0, 1.5, 2.0, 3.0, 4.0),
+        "refine": 1,
+        "spaces": ("token",),
+        "tokens": 1,
+        "spread": False,
+        "gain": 0.5,
+    },
 }
-"""Strengths that are tried, and bisections of either end."""
+"""Settings that each variant has of its own, where they are left out."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskVector(Eraser):
     """A negated task vector, its strength found with Diverse Inversion.
 
-    variant: ``paper`` is the vector alone; ``healed`` takes the concept out harder than that
-        allows, and then trains back what had to stay; see `mended`.
+    variant: ``paper`` is the vector alone, in part of the blocks, at the strength that single word
+        embeddings ask for; ``healed`` takes the concept out harder than that allows, and then
+        trains back what had to stay; see `mended`. None of ``spaces``, ``tokens``, ``spread``,
+        ``gain``, ``grid`` and ``refine`` is the variant's own; see `OWN`.
     pictures: of each concept, drawn by the model unless the concept brings its own. contexts:
         sentences around the prompts they are drawn from.
     selector, steps, batch, lr, weighting: of the fine-tune on the empty caption.
@@ -57,11 +73,11 @@ class TaskVector(Eraser):
         further gradient steps that each input gets on every edited model that is tried.
     looks: pictures of each input and strength. kept: pictures of each class that has to stay.
     plain: seeds of each prompt that names the concept.
-    grid, refine: strengths that are tried, and bisections of either end; None for the variant's
-        own.
+    grid, refine: strengths that are tried, and bisections of either end.
     rounds: attacks on the chosen edit; what survives joins the choose-set and another is chosen.
-        Without survivors the edit is verified.
-    natural, injected, keep: the floors; see `Floors`.
+        An edit that withstands one is verified.
+    natural, injected, keep: the floors, as stated and not measured; see `Floors`. ``natural`` is
+        raised to the judge's false alarms on pictures of everything else.
     subset: blocks that the vector is confined to; empty means those of most gain over cost that
         together hold ``gain`` of the whole gain, at 1 all of them.
     hard: the strength that is healed; None for the smallest at which the concept is extinct; see
@@ -123,9 +139,9 @@ class TaskVector(Eraser):
     weighting: Weighting = "uniform"
     strength: float | None = None
     embeddings: int = 16
-    spaces: tuple[Name, ...] = SPACES
-    tokens: int = 4
-    spread: bool = True
+    spaces: tuple[Name, ...] | None = None
+    tokens: int | None = None
+    spread: bool | None = None
     inversion_steps: int = 300
     samples: int = 4
     carried: int = 20
@@ -139,7 +155,7 @@ class TaskVector(Eraser):
     injected: float = 0.10
     keep: float = 0.97
     subset: tuple[str, ...] = ()
-    gain: float = 1.0
+    gain: float | None = None
     variant: Variant = "healed"
     hard: float | None = None
     heal: int = 200
@@ -161,7 +177,7 @@ class TaskVector(Eraser):
         self._among("variant", get_args(Variant))
         self._among("pin_to", ("hard", "null"))
         self._among("spaces", SPACES)
-        if not 0 < self.gain <= 1:
+        if not 0 < self.share <= 1:
             raise BadSetting(f"{self.name}: expected gain in (0, 1], got {self.gain}")
         self._at_least(0, "pin", "pin_rounds", "anywhere")
 
@@ -171,7 +187,7 @@ class TaskVector(Eraser):
         if self.strength is None and judge is None:  # said before an hour was spent
             raise MissingJudge(
                 "expected a judge to find the strength with, got none; give one, or set a strength "
-                "(--strength 1.75 --no-search), which the report then calls not verified"
+                "(--strength 1 --no-search), which the report then calls not verified"
             )
         tau, record = self.vector(work)
         direction, facts = arithmetic.negated(tau), record["tau"]
@@ -188,16 +204,26 @@ class TaskVector(Eraser):
     @property
     def confined(self) -> bool:
         """Is the vector kept to some of the blocks?"""
-        return bool(self.subset) or self.gain < 1
+        return bool(self.subset) or self.share < 1
+
+    @property
+    def share(self) -> float:
+        """Of the whole gain, that the blocks hold which the vector is confined to."""
+        return float(self._own("gain"))
 
     @property
     def strengths(self) -> tuple[tuple[float, ...], int]:
         """The strengths that are tried, and bisections of either end."""
-        grid, refine = GRIDS[self.variant]
-        return (
-            grid if self.grid is None else self.grid,
-            refine if self.refine is None else self.refine,
-        )
+        return self._own("grid"), self._own("refine")
+
+    @property
+    def searched(self) -> tuple[tuple[Name, ...], int, bool]:
+        """What is searched for: spaces, soft tokens, and whether in all of the sentences."""
+        return self._own("spaces"), self._own("tokens"), self._own("spread")
+
+    def _own(self, name: str) -> Any:
+        given = getattr(self, name)
+        return OWN[self.variant][name] if given is None else given
 
     @property
     def floors(self) -> Floors:
@@ -227,13 +253,12 @@ class TaskVector(Eraser):
         )
         tau = dict(tuned.deltas)
         found = blocks.scores(work, tau, latents)
-        names = self.subset or blocks.chosen(found, self.gain)
+        names = self.subset or blocks.chosen(found, self.share)
         if self.confined:
             groups = work.model.blocks()
             tau = arithmetic.restricted(tau, [n for b in names for n in groups.get(b, (b,))])
         record = {
             **tuned.record(),
-            "pictures": [s.record() for s in sets],
             "tau": self._direction_record(work, arithmetic.negated(tau)),
             "blocks": blocks.record(found, names if self.confined else [s.block for s in found]),
         }

@@ -12,7 +12,8 @@ others its settings. A hook that has a strength says what scaling it means with
 ``scaled(factor) -> Hook``; edits with other hooks cannot be scaled. It says in ``gradient`` how an
 attacker's gradient goes through it (with ``none`` it is gone around), must leave tensors of the
 caller's alone, and treat the rows of a batch independently; tests/contracts/test_hooks.py tries
-that on an example of every hook.
+that on an example of every hook. One that holds tensors was fitted to a model: its edit remembers
+the weights that make what it is handed, and is refused where these are others.
 """
 
 from __future__ import annotations

@@ -15,12 +15,13 @@ from excise.progress import SILENT, Progress, stage
 from excise.rng import generator, seed_of
 from excise.types import Concept, Condition, Prompt, Request, Samples, TextToImage, digest
 
-Split = Literal["tau", "find", "choose", "attack", "test"]
+Split = Literal["tau", "find", "choose", "check", "attack", "test"]
 SHARES: Mapping[Split, float] = {
-    "tau": 0.35, "find": 0.15, "choose": 0.15, "attack": 0.2, "test": 0.15,
+    "tau": 0.35, "find": 0.1, "choose": 0.1, "check": 0.1, "attack": 0.2, "test": 0.15,
 }  # fmt: skip
-"""What given pictures are for: to make the change, to find and to choose by, all three an eraser's;
-to attack with; and to test on, which neither an eraser nor an attacker sees."""
+"""What given pictures are for: to make the change, to find by, to choose by, and to check what was
+chosen, all four an eraser's; to attack with; and to test on, which neither an eraser nor an
+attacker sees."""
 
 # Sentences around a prompt, so that no style, place or light comes with the concept alone.
 CONTEXTS: tuple[str, ...] = (
@@ -182,7 +183,7 @@ def _given(
 
 
 def parts(n: int) -> dict[Split, range]:
-    """Which of ``n`` >= 5 different pictures, in the order of their hashes, are in each set."""
+    """Which of ``n`` >= 6 different pictures, in the order of their hashes, are in each set."""
     spare = n - len(SHARES)  # one each, and the rest by share
     found: dict[Split, range] = {}
     first, total = 0, 0.0
@@ -201,8 +202,8 @@ def _share(concept: Concept, pictures: Tensor, split: Split) -> list[tuple[str, 
     if len(rows) < len(SHARES):
         raise BadConcept(
             f"expected at least {len(SHARES)} different pictures of {concept.name!r}, so that "
-            f"those to make, find, choose, attack and test are not the same, got {len(rows)}; give "
-            "more, or none, and the model draws them"
+            f"those to make, find, choose, check, attack and test are not the same, got "
+            f"{len(rows)}; give more, or none, and the model draws them"
         )
     own = parts(len(rows))[split]
     return rows[own.start : own.stop]

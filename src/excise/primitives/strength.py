@@ -8,8 +8,8 @@ is "infeasible", with both ends.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from scipy.special import bdtrc
@@ -144,10 +144,25 @@ class Search:
         """The reading of a strength that was tried."""
         return next(reading for reading in self.readings if reading.alpha == alpha)
 
+    def best(self, refused: Collection[float] = ()) -> float | None:
+        """The strength between both ends with the largest smaller margin; None if there is none.
+
+        refused: strengths that are not to be taken.
+        """
+        first, last = self.erased_from, self.kept_to
+        if first is None or last is None:
+            return None
+        between = [r for r in self.readings if first <= r.alpha <= last and r.alpha not in refused]
+        best = max(between, key=self._order, default=None)
+        return None if best is None else best.alpha
+
+    def _order(self, reading: Reading) -> tuple[float, float]:
+        return min(reading.margins(self.floors)), -reading.alpha
+
     @property
     def nearest(self) -> float:
         """The strength with the largest smaller margin, also where none is feasible."""
-        return max(self.readings, key=lambda r: (min(r.margins(self.floors)), -r.alpha)).alpha
+        return max(self.readings, key=self._order).alpha
 
     def to_json(self) -> dict[str, Any]:
         """The figures."""
@@ -228,16 +243,7 @@ def conclude(readings: tuple[Reading, ...], floors: Floors) -> Search:
         if not reading.preserved(floors):
             break
         kept_to = reading.alpha
-    between = [
-        r
-        for r in readings
-        if erased_from is not None and kept_to is not None and erased_from <= r.alpha <= kept_to
-    ]
-    best = max(between, key=lambda r: (min(r.margins(floors)), -r.alpha), default=None)
-    return Search(
-        readings=readings,
-        erased_from=erased_from,
-        kept_to=kept_to,
-        chosen=None if best is None else best.alpha,
-        floors=floors,
+    found = Search(
+        readings=readings, erased_from=erased_from, kept_to=kept_to, chosen=None, floors=floors
     )
+    return replace(found, chosen=found.best())

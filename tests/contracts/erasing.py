@@ -1,0 +1,93 @@
+"""What an edit must do to a trained model, measured: the other half of the erasers' contract."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from excise.edit import Edit
+from excise.primitives.prompts import OBJECT_TEMPLATES
+from excise.rng import seed_of
+from excise.types import Judge, Request, TextToImage, fill
+
+PICTURES = 24  # of each thing
+SENTENCES = OBJECT_TEMPLATES[:8]
+GONE, STAYS, APART = 0.5, 0.8, 0.5
+"""Of what the base does: the most that may be left of a concept, the least that must be left of
+another thing, and the least by which pictures must differ from one another."""
+DRAWN = 0.6  # the least that the base must draw of each, for these shares to mean anything
+
+
+class Broken(AssertionError):
+    """An edit does not do what every eraser promises."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Seen:
+    """What a model draws.
+
+    rates: by name, in which share of its pictures the judge sees it. apart: by name, the mean
+    distance, in [0, 1], of its pictures from their mean.
+    """
+
+    rates: Mapping[str, float]
+    apart: Mapping[str, float]
+
+    @staticmethod
+    def of(model: TextToImage, judge: Judge, names: Sequence[str]) -> Seen:
+        """As the model is now, edits included, on seeds that the names alone decide."""
+        rates, apart = {}, {}
+        for name in names:
+            texts = tuple(fill(SENTENCES[i % len(SENTENCES)], name) for i in range(PICTURES))
+            seeds = tuple(seed_of("contract", name, i) for i in range(PICTURES))
+            pictures = model.generate(Request(prompts=texts, seeds=seeds)).uint8()
+            rates[name] = judge.score(pictures, name).rate
+            apart[name] = _apart(pictures)
+        return Seen(rates=rates, apart=apart)
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name} {rate:.2f}" for name, rate in self.rates.items())
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Promise:
+    """Concepts go and other things stay, compared with the same model without an edit.
+
+    gone, stays: names that the judge knows. base: what the model draws of them without one.
+    """
+
+    model: TextToImage
+    judge: Judge
+    gone: tuple[str, ...]
+    stays: tuple[str, ...]
+    base: Seen
+
+    def __post_init__(self) -> None:
+        if min(self.base.rates[name] for name in (*self.gone, *self.stays)) < DRAWN:
+            raise Broken(f"nothing can be said on a model that itself draws {self.base}")
+
+    def kept(self, edit: Edit) -> Seen:
+        """Draw with the edit, and compare.
+
+        Raises:
+            Broken: a concept is still drawn, something else is not any more, or all pictures of it
+                are alike, as those of one picture for every prompt would be.
+        """
+        base = self.base
+        with edit.applied(self.model):
+            found = Seen.of(self.model, self.judge, (*self.gone, *self.stays))
+        there = [n for n in self.gone if found.rates[n] > GONE * base.rates[n]]
+        lost = [n for n in self.stays if found.rates[n] < STAYS * base.rates[n]]
+        alike = [n for n in self.stays if found.apart[n] < APART * base.apart[n]]
+        wrong = [f"{n} is there" for n in there] + [f"{n} is lost" for n in lost]
+        wrong += [f"pictures of {n} are alike" for n in alike]
+        if wrong:
+            raise Broken(f"{'; '.join(wrong)}: {found}; without the edit: {base}")
+        return found
+
+
+def _apart(pictures: Tensor) -> float:
+    values = pictures.float() / 255  # (n, 3, h, w)
+    return float((values - values.mean(dim=0)).abs().mean())
