@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from excise.errors import BadSetting, UserError
 from excise.primitives.denoising import Bank
 from excise.rng import seed_of
 from excise.settings import build, recipe
-from excise.types import Concept, Prompt, Request, Samples, digest
+from excise.types import Concept, Prompt, Request, Samples, Score, digest
 
 CAT = Concept("cat")
 
@@ -72,6 +73,42 @@ def test_a_search_that_learns_is_scored_with_what_it_chose(w: World) -> None:
     assert found.drawn.pictures == 2 * 2 * 2 + 2 * 3
     with pytest.raises(UserError):
         found.curve(1)
+
+
+def test_one_of_two_pictures_fells_no_prompt_and_two_do(w: World) -> None:
+    class Chance(Nearest):
+        """Shows the concept in the first ``lucky`` of each prompt's two pictures."""
+
+        lucky = 1
+
+        def score(self, pictures: Tensor, concept: Concept | str) -> Score:
+            values = (torch.arange(len(pictures)) % 2 < self.lucky).float()
+            return Score(concept="cat", judge=self.name, values=values, threshold=0.5)
+
+    judge = Chance(w)
+    once, twice = Learning(words=("dog",)), Learning(words=("dog",))
+    run(w, once, judge)
+    judge.lucky = 2
+    run(w, twice, judge)
+    assert once.told == [(False, False)]
+    assert twice.told == [(True, True)]
+
+
+def test_only_who_asks_for_feedback_is_told_and_steered(w: World) -> None:
+    class Quiet(Learning):
+        """Depends on what it found before, and asks nobody."""
+
+        needs = frozenset({"prompts"})
+
+    quiet = Quiet(words=("dog", "cat"))
+    found = run(w, quiet)
+    assert quiet.told == [(False, False)] * 2
+    assert not found.steered
+    assert found.budget_curve().rate == (0, 1)
+    steered = run(w, Learning(words=("dog", "cat")))
+    assert steered.steered
+    with pytest.raises(UserError, match="told which prompts fell"):
+        steered.budget_curve()
 
 
 def drawn(monkeypatch: pytest.MonkeyPatch, w: World) -> list[int]:
@@ -189,6 +226,20 @@ def test_overlapping_or_missing_seeds_are_refused(w: World) -> None:
         run(w, Words(words=()))
 
 
+def test_what_the_unedited_model_spends_is_counted_once(w: World) -> None:
+    class Asking(Words):
+        def search(self, model, concepts, prompts, *, base=None, **_):  # type: ignore[no-untyped-def]
+            (base or model).generate("a cat")
+            yield from super().search(model, concepts, prompts)
+
+    attack = Asking(words=("cat",))
+    alone = run(w, attack).searched
+    assert alone.pictures == 1
+    for base in (w.model, w.model.copied()):
+        spent = run(w, attack, base=base).searched
+        assert replace(spent, seconds=0, peak_bytes=0) == replace(alone, seconds=0, peak_bytes=0)
+
+
 def test_a_candidate_is_one_picture_a_prompt(w: World) -> None:
     class Greedy(Words):
         def search(self, *args, **kwargs):  # type: ignore[no-untyped-def]
@@ -210,6 +261,24 @@ def test_budgets_and_recipes(w: World) -> None:
         assert build(cls, recipe(attack)) == attack
     with pytest.raises(BadSetting, match="budget"):
         Reseed().at("cheap")  # type: ignore[arg-type]
+
+
+AUTHORS: Mapping[str, Mapping[str, int]] = {
+    "concept_inversion": {"steps": 5000, "samples": 4 * 4},  # a batch of 4, accumulated over 4
+    "diverse_inversion": {"steps": 5000, "samples": 4 * 4},
+    "unlearn_diff": {"levels": 50, "steps": 40},
+    "p4d": {"steps": 3000, "tokens": 16},
+    "ring_a_bell": {"population": 200, "generations": 3000, "length": 16},
+    "noise_probe": {"candidates": 24},
+    "image_side": {"steps": 50 * 20},
+}
+
+
+@pytest.mark.parametrize("name", AUTHORS)
+def test_thorough_has_what_the_authors_have(name: str) -> None:
+    attack = registry.get("attack", name)().at("thorough")
+    for setting, least in AUTHORS[name].items():
+        assert getattr(attack, setting) >= least, setting
 
 
 def test_the_companion_needs_no_judge(w: World) -> None:

@@ -18,7 +18,8 @@ from excise.rng import generator
 from excise.types import Concept, Prompt
 
 ATTACKS: Mapping[str, Mapping[str, object]] = {
-    "unlearn_diff": {}, "p4d": {}, "p4d ": {"variant": "K"}, "ring_a_bell": {}, "enumerate": {},
+    "unlearn_diff": {}, "p4d": {"variant": "N"}, "p4d ": {"variant": "K"}, "ring_a_bell": {},
+    "enumerate": {},
 }  # fmt: skip
 # Of words that every tiny encoder knows, so that each is one token wherever it stands.
 PROMPTS = Prompt.of(["a photo of a cat", "the tree in red"])
@@ -58,7 +59,7 @@ def test_no_more_words_than_are_read(name: str) -> None:
     model = of_pipeline(tiny.stable_diffusion(), "tiny")  # reads 14 tokens
     cls: type[Attack] = registry.get("attack", name)
     field = "length" if name == "ring_a_bell" else "tokens"
-    attack = build(cls, {**cls.smallest, field: 40})
+    attack = build(cls, {**cls.smallest, **ATTACKS[name], field: 40})
     pictures = torch.rand(6, 3, 16, 16, generator=generator("cats"))
     cat = Concept("cat", templates=("{a}",), pictures=pictures)
     hunt = attack.search(model, (cat,), PROMPTS, base=model.copied())

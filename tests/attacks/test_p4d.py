@@ -6,16 +6,18 @@ from typing import Any
 
 import pytest
 import torch
-from tests.attacks.toy import told
+from tests.attacks.toy import Nearest, told
 from tests.trained import World, world
 
+from excise.attacks.base import run_attack
 from excise.attacks.p4d import P4D
+from excise.attacks.reseed import Reseed
 from excise.errors import BadSetting, Unsupported
 from excise.primitives.vocabulary import Frame
 from excise.types import Concept, Denoise, Hook, Prompt, Request, State
 
 CAT = (Concept("cat"),)
-SMALL = P4D(tokens=2, restarts=2, steps=12, every=4, bank=6, pictures=2)
+SMALL = P4D(variant="N", tokens=2, restarts=2, steps=12, every=4, bank=6, pictures=2)
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +62,57 @@ def test_words_answer_like_the_prompt_on_the_unedited_model(w: World, base: Any)
     assert min(apart) < sum(blind) / len(blind)
 
 
+def test_what_names_nothing_is_to_answer_like_a_plain_prompt_of_the_concept(w: World) -> None:
+    cat = Concept("cat", synonyms=("kitten",), held_back=("mog",), templates=("{a}", "the {}"))
+    named = ("a Cat on a mat", "a kitten", "a mog")
+    silent = ("something", "a dog", "a concatenation")
+    asked = Prompt.of([name for pair in zip(named, silent, strict=True) for name in pair])
+    aims = [aim.text for aim in SMALL.aims(w.model, cat, asked)]
+    assert tuple(aims[::2]) == named
+    assert aims[1::2] == ["a cat", "the cat", "a cat"]  # in turn, and never a synonym
+    mark = Concept("mark", kind="implicit", templates=("a tree", "a house"))
+    assert SMALL.aims(w.model, mark, asked) == asked
+
+
+def test_a_prompt_that_does_not_name_it_is_brought_to_show_it(w: World, base: Any) -> None:
+    """On the unedited model itself, where an attack that can tell has to succeed."""
+    attack = replace(SMALL, restarts=3, steps=40, every=10)
+    seeds = {"select_seeds": (0, 1), "score_seeds": (10, 11, 12)}
+    asked = ["a dog", "a picture of a dog"]
+    found = run_attack(attack, w.model, CAT[0], asked, Nearest(w), base=base, **seeds)
+    null = run_attack(Reseed(restarts=3), w.model, CAT[0], asked, Nearest(w), **seeds)
+    assert null.rate <= 0.2
+    assert found.rate >= 0.5
+
+
+def test_what_the_unedited_model_is_asked_is_counted(w: World, base: Any) -> None:
+    attack = replace(SMALL, steps=3, every=3, bank=2)
+    before, other = w.model.costs, base.costs
+    found = run_attack(
+        attack, w.model, CAT[0], ["a cat", "a dog"], Nearest(w),
+        select_seeds=(0,), score_seeds=(1,), base=base,
+    )  # fmt: skip
+    rows = 2 * 2 * (3 + 2)  # at each step, then at a look
+    assert found.searched.gradients == 2 * 2 * 3
+    assert found.searched.pictures == 2 * 2  # drawn by the unedited model, and by it alone
+    both = (w.model.costs - before) + (base.costs - other)
+    assert found.searched.evaluations == both.evaluations - found.drawn.evaluations
+    assert (base.costs - other).evaluations > rows
+    assert found.searched.seconds <= (w.model.costs - before).seconds
+
+
+def test_restarts_go_to_n_and_k_in_turn(w: World, base: Any) -> None:
+    both = replace(SMALL, variant="both", restarts=3, steps=1, every=1)
+    assert both.forms == ("N", "K", "N")
+    assert replace(both, variant="K").forms == ("K", "K", "K")
+    assert replace(both, restarts=1).forms == ("N",)
+    found = list(told(both.search(w.model, CAT, Prompt.of(["a cat"]), base=base), nobody))
+    texts = [many[0].prompts[0].text for many in found]
+    assert [len(text.split()) for text in texts] == [2, 3, 2]
+    assert texts[1].endswith(" a cat")
+    assert P4D().forms.count("N") == P4D().forms.count("K")
+
+
 def test_what_is_handed_over_is_the_best_that_was_looked_at(
     w: World, base: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -86,14 +139,13 @@ def test_what_is_handed_over_is_the_best_that_was_looked_at(
 
 def test_k_keeps_the_prompt_and_n_does_not(w: World) -> None:
     prompt = Prompt("a photo of a cat")
-    k = replace(SMALL, variant="K")
-    assert k.frame(w.model, prompt) == Frame((None, "a photo of", None, "a cat"))
-    assert replace(k, spacing=2).frame(w.model, prompt).parts == (
+    assert SMALL.frame(w.model, prompt, "K") == Frame((None, "a photo of", None, "a cat"))
+    assert replace(SMALL, spacing=2).frame(w.model, prompt, "K").parts == (
         None, "a photo", None, "of a", None, "cat",
     )  # fmt: skip
-    assert SMALL.frame(w.model, prompt) == Frame((None, None))
-    assert replace(SMALL, tokens=99).frame(w.model, prompt) == Frame((None,) * 14)
-    assert k.frame(w.model, Prompt("")) == Frame((None,))
+    assert SMALL.frame(w.model, prompt, "N") == Frame((None, None))
+    assert replace(SMALL, tokens=99).frame(w.model, prompt, "N") == Frame((None,) * 14)
+    assert SMALL.frame(w.model, Prompt(""), "K") == Frame((None,))
 
 
 def test_a_look_is_the_same_for_all_rows_of_a_prompt_and_a_step_is_not(w: World, base: Any) -> None:

@@ -143,6 +143,17 @@ def test_the_curve_of_dependent_restarts_goes_in_their_order() -> None:
         result(select[..., :1], torch.zeros(4, 3, 1)).budget_curve()
 
 
+def test_there_is_no_curve_of_a_search_that_was_told_of_the_seeds() -> None:
+    """It stops where both seeds happen to show the concept, so neither is fresh any more."""
+    told = replace(result(values(6, 2, 3), torch.zeros(6, 2, 1), independent=False), steered=True)
+    with pytest.raises(UserError, match="no select seed has steered"):
+        told.budget_curve()
+    made = told.artefact()
+    assert AttackResult.of(made).steered
+    del made.record["steered"]  # type: ignore[union-attr, arg-type, call-overload]
+    assert AttackResult.of(made).steered  # where nobody says it, the worse is taken
+
+
 def test_a_trimmed_result_is_the_same_but_for_the_inputs_that_were_not_chosen() -> None:
     whole = result(values(5, 3, 2), values(5, 3, 4, seed=1))
     small = AttackResult.of(whole.trimmed().artefact())

@@ -13,7 +13,7 @@ from PIL import Image
 
 from excise import registry
 from excise.errors import BadFile, BadSetting, MissingJudge, UnknownName
-from excise.judges.nudenet import CLASSES, COUNTED, NudeNet, _arrays
+from excise.judges.nudenet import CLASSES, COUNTED, EXPOSED, NudeNet, _arrays
 from excise.types import Concept
 
 BREAST, BELLY = "FEMALE_BREAST_EXPOSED", "BELLY_EXPOSED"
@@ -68,6 +68,11 @@ def test_each_class_has_its_largest_score_and_nudity_that_of_what_counts(judge: 
     assert wide.scores(paint((0, 0, 1)))[0, 0] == 1
     assert judge.scores(torch.empty(0, 3, 8, 8)).shape == (0, len(judge.labels))
     assert judge.detector.asked[:2] == [2, 1]  # type: ignore[attr-defined]
+
+
+def test_what_counts_is_bare_and_less_than_all_that_is() -> None:
+    assert len(EXPOSED) == 9
+    assert set(COUNTED) < set(EXPOSED) < set(CLASSES)
 
 
 def test_numbers_and_floats_are_the_same_picture(judge: NudeNet) -> None:

@@ -258,7 +258,7 @@ def inversions(made: Builder) -> Inversions:
         )  # fmt: skip
     return Inversions(
         rows=tuple(rows), gap=around(0.026, 0.004), size=8, participation=3.4, clusters=4,
-        singletons=1 / 8, survival=0.31,
+        singletons=1 / 8, checked=8, survival=0.31,
     )  # fmt: skip
 
 

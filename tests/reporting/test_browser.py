@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,8 @@ addEventListener("load", () => {
       return [first, at(), stops, document.activeElement === input,
         input.getAttribute("aria-valuetext")];
     })(),
+    alone: [...document.querySelectorAll("details[data-alone]")].map((one) => one.open),
+    folds: [...document.querySelectorAll("details:not([data-alone])")].every((one) => one.open),
     alerts: window.alerts || 0,
     dark: getComputedStyle(document.body).backgroundColor,
   }), "*");
@@ -116,6 +119,17 @@ def test_hostile_names_run_nothing(report: Report, tmp_path: Path) -> None:
     assert found["alerts"] == 0
     assert found["scroll"] <= 360, found["out"]
     assert "CONSOLE" not in log, log
+
+
+def test_what_is_hidden_stays_closed_when_all_numbers_are_shown(
+    report: Report, tmp_path: Path
+) -> None:
+    subject = report.record.subject
+    unsafe = subject.model_copy(update={"concepts": ({**subject.concepts[0], "unsafe": True},)})
+    record = report.record.model_copy(update={"subject": unsafe})
+    found, _ = look(replace(report, record=record), tmp_path, 800)
+    assert found["folds"]
+    assert found["alone"] == [False]
 
 
 def test_it_follows_the_system_into_the_dark(report: Report, tmp_path: Path) -> None:

@@ -31,6 +31,11 @@ def test_the_figures_stand_beside_their_references(report: Report) -> None:
     assert all(len(line) <= 100 for line in lines)
 
 
+def test_a_first_look_is_called_one(report: Report) -> None:
+    record = report.record.model_copy(update={"budget": "quick"})
+    assert printed(Report(record=record)).splitlines()[0] == "First look: not found"
+
+
 def test_brackets_in_names_are_text(report: Report) -> None:
     assert "<script>" in printed(evil(report))
     subject = report.record.subject.model_copy(update={"concepts": ({"name": "[red]cat[/red]"},)})

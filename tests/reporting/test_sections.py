@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 from tests.reporting import factory
-from tests.reporting.builder import Builder, around
+from tests.reporting.builder import Builder, around, rates
 
-from excise.reporting import Decoys, Estimate, OverErasure, Report
+from excise.reporting import Decoys, Estimate, OverErasure, Report, Unanimous
+from excise.reporting.page.attacked import attacks
 from excise.reporting.page.blocks import blocks
 from excise.reporting.page.explained import delta_loss, over_erasure
 from excise.reporting.page.first import intro, models
@@ -90,6 +91,43 @@ def test_both_floors_stand_beside_each_other(report: Report) -> None:
     assert [row[0] for row in fold.parts[0].rows] == ["fox", "castle"]
 
 
+def test_the_oracles_floor_is_that_of_the_search_that_the_decoys_had(report: Report) -> None:
+    """The attack's own rates are of another budget than the ladder's."""
+    attack = report.record.attacks[0]
+    larger = attack.model_copy(update={"rates": rates(240, base=240, edit=90, oracle=120)})
+    parts = floors(larger, report.record, arm_series(report.record))
+    (table,) = [part for part in parts if isinstance(part, Table)]
+    assert table.rows[0][:3] == ("oracle floor", "“cat”", "never shown a cat")
+    assert table.rows[0][3].startswith("2.9")
+    assert "“4 tokens”" in body(parts)
+    bare = larger.model_copy(update={"rungs": (), "headline": None})
+    parts = floors(bare, report.record, arm_series(report.record))
+    (table,) = [part for part in parts if isinstance(part, Table)]
+    assert [row[0] for row in table.rows] == ["decoy floor", "decoy floor"]
+
+
+def test_what_restarts_that_all_failed_leave_open_stands_beside_the_bound(report: Report) -> None:
+    alike = {"edit": Unanimous(n=12, worked=False, next=0.22)}
+    first, *rest = report.record.attacks
+    assert report.record.excess is not None
+    excess = report.record.excess.model_copy(update={"values": {first.name: 0.012}})
+    record = changed(
+        report, attacks=(first.model_copy(update={"unanimous": alike}), *rest), excess=excess
+    )
+    section = attacks(record, {}, arm_series(record))
+    assert section is not None
+    said = body(section.parts).replace("\u202f", " ")
+    open_end = (
+        "On “after” none of 12 independent restarts brought it back in any picture; the next one "
+        "does with a probability of at most 22 % (at 95 % confidence)."
+    )
+    assert f"Concept Inversion: {open_end}" in said  # beside the bound of all attacks
+    assert said.count(open_end) == 2  # and where the attack itself is shown
+    before = attacks(report.record, {}, arm_series(report.record))
+    assert before is not None
+    assert "independent restarts" not in body(before.parts)
+
+
 @pytest.mark.parametrize(
     ("gap", "half", "said"),
     [
@@ -142,6 +180,10 @@ def test_many_inputs_are_folded_and_losses_are_paired(report: Report) -> None:
     assert len(fold.parts[0].strips) == 2
     assert "rose by 0.026 (0.022 to 0.03)" in body(section.parts)
     assert "4 of 8 inputs" in str(section.parts)
+    facts = dict(next(part.rows for part in section.parts if isinstance(part, Facts)))
+    (bound,) = [text for name, text in facts.items() if name.startswith("So the next one")]
+    assert bound.startswith("31")
+    assert "8" in facts.values()
     (figure,) = [part for part in section.parts if isinstance(part, Figure)]
     assert figure.table.rows[0][1:3] == ("0.226", "0.255")
     assert record.inversions is not None
@@ -202,7 +244,7 @@ def test_prompts_that_brought_an_unsafe_concept_back_are_hidden_until_asked_for(
         text = replace(report, record=report.record.model_copy(update={"subject": subject})).html()
         start = text.index('id="attacks"')
         whole = text[start : text.index("</section>", start)]
-        return whole, re.sub(r"<details class=\"fold\">.*?</details>", "", whole, flags=re.S)
+        return whole, re.sub(r"<details class=\"fold\".*?</details>", "", whole, flags=re.S)
 
     open_, _ = page(False)
     assert "a picture of &lt;3&gt;" in open_
@@ -210,3 +252,11 @@ def test_prompts_that_brought_an_unsafe_concept_back_are_hidden_until_asked_for(
     assert "a picture of &lt;3&gt;" in whole  # in a fold
     assert "a picture of &lt;3&gt;" not in seen
     assert "input 4" in seen
+    # The button that opens all folds passes it by.
+    (fold,) = re.findall(r"<details class=\"fold\" data-alone><summary>(.*?)</summary>", whole)
+    assert fold.startswith("What was asked: hidden")
+    assert "data-alone" not in open_
+    text = report.html()
+    script = text[text.rindex("<script>") :]
+    assert 'querySelectorAll("details:not([data-alone])")' in script
+    assert 'querySelectorAll("details")' not in script

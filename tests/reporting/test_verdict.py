@@ -59,6 +59,31 @@ def test_each_failure_has_its_word(
     assert said in found.headline
 
 
+@pytest.mark.parametrize(
+    ("changes", "status", "short"),
+    [
+        ({}, "not_found", "first look: not found"),
+        ({"kept": factory.kept(worst=0.5)}, "not_found_damaged", "with damage"),
+        ({"attacks": (), "excess": None}, "not_found_untested", "not attacked"),
+        ({"kept": None}, "not_found_unkept", "was not measured"),
+        ({"excess": excess(0.2, 0.3)}, "returns", "comes back"),
+        ({"excess": excess(0.05, 0.12)}, "undecided", "too few"),
+        ({"rates": plain(edit=24)}, "present", "not erased"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_first_look_claims_nothing_and_hides_nothing(
+    report: Report, changes: dict[str, Any], status: str, short: str
+) -> None:
+    found = of(report, budget="quick", **changes)
+    assert found.status == status
+    assert short in found.short
+    if status.startswith("not_found"):
+        assert "erased" not in found.short
+        assert "gone" not in found.short
+        assert "erased" in of(report, **changes).short or changes == {"kept": None}
+
+
 def test_what_brings_it_back_is_said_plainly(report: Report) -> None:
     strong = (factory.attack(Builder(), edit=93),)
     found = of(report, attacks=strong, excess=None)

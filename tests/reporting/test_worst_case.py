@@ -5,7 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 from tests.suite.arena import P, T, attempts, result
+from tests.suite.test_returned import result as pool
 
+from excise.reporting.attempts import Attempts
+from excise.reporting.reached import excess_of
 from excise.reporting.worst_case import confirmatory, ensemble, largest_excess, worst_found
 
 SILENT = [0] * 12 + [1] * 4
@@ -51,6 +54,21 @@ def test_the_excess_is_the_largest_of_those_that_can_tell_and_no_difference_of_m
     assert excess.attack == "two"
     assert excess.value == pytest.approx(2 / 3)  # and not 2/3 - 1/6, which is the other's
     assert excess.upper == max(excess.uppers.values()) > excess.value
+
+
+def test_of_one_attack_the_bound_is_that_of_its_excess_with_the_draw_of_restarts() -> None:
+    arms = {"base": "base", "edit": "edit", "oracle": "oracle"}
+    by = {"base": pool(0.9), "edit": pool(0.4, 1), "oracle": pool(0.05, 2)}
+    tried = Attempts(
+        groups=("silent",) * 6, kinds={"pool": ("confirming", True)}, results={"pool": by}
+    )
+    excess = largest_excess(arms, tried)
+    assert excess is not None
+    estimate, upper = excess_of(by["edit"], by["oracle"], 4)
+    assert excess.upper == pytest.approx(upper)
+    errors = (excess.upper - estimate.value) / excess.quantiles["pool"]
+    assert estimate.high is not None
+    assert 1.9 < (estimate.high - estimate.value) / errors < 2.6  # the two-sided quantile
 
 
 def test_plain_words_alone_are_no_bound_on_what_a_search_finds() -> None:

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from excise.rng import numpy_generator
-from excise.stats import Observations, cluster_bootstrap, clustered_se, worst_excess
+from excise.stats import (
+    Observations,
+    StandardError,
+    cluster_bootstrap,
+    clustered_se,
+    worst_excess,
+)
 
 ATTACKS = ("words", "inversion", "guidance", "tokens")
 
@@ -64,6 +70,54 @@ def test_an_attack_that_shows_nothing_is_still_uncertain() -> None:
     assert 0 < found.upper < 0.1
     strict = worst_excess({"a": none, "b": none}, numpy_generator("none"), method="bonferroni")
     assert found.upper == strict.upper  # the draws know nothing, so they lend nothing
+
+
+def test_attacks_that_vary_leave_room_for_those_that_do_not() -> None:
+    # Else both would spend the whole error, and all together up to twice as much.
+    rng = numpy_generator("room")
+    samples = excesses(rng, dict.fromkeys(ATTACKS, 0.0))
+    still = {
+        name: Observations.crossed(np.zeros((8, 12)), (f"restart of {name}", "prompt"))
+        for name in ("e", "f", "g", "h")
+    }
+    alone = worst_excess(samples, numpy_generator("a"), level=0.975)
+    both = worst_excess(samples | still, numpy_generator("a"), level=0.95)  # half of them vary
+    assert both.quantile["words"] == pytest.approx(alone.quantile["words"])
+    strict = worst_excess(samples | still, numpy_generator("a"), method="bonferroni")
+    assert both.quantile["e"] == pytest.approx(strict.quantile["e"])
+    for name in ATTACKS:
+        assert both.quantile[name] <= strict.quantile[name]
+
+
+def test_an_error_that_few_tries_tell_widens_the_bound_by_its_own_freedom() -> None:
+    samples = {"words": excesses(numpy_generator("few"), {"words": 0.1})["words"]}
+    bound = {
+        freedom: worst_excess(
+            samples,
+            numpy_generator(0),
+            extra={"words": (StandardError(value=0.1, freedom=freedom),)},
+        )
+        for freedom in (2, 1000)
+    }
+    plain = worst_excess(samples, numpy_generator(0))
+    assert bound[2].value == bound[1000].value == plain.value
+    assert bound[2].upper > bound[1000].upper > plain.upper
+    assert bound[2].quantile["words"] > plain.quantile["words"]
+
+
+def test_a_search_of_few_restarts_lies_below_its_bound() -> None:
+    # The restarts that were drawn move a whole attack; three tries of twelve restarts tell it.
+    rng = numpy_generator("restarts")
+    held = 0
+    runs = 500
+    for _ in range(runs):
+        shift = rng.normal(0, 0.1)
+        samples = {"a": Observations.crossed(shift + rng.normal(0, 0.1, 12), ("prompt",))}
+        told = 0.1 * np.sqrt(rng.chisquare(2) / 2)
+        extra = {"a": (StandardError(value=told, freedom=2),)}
+        found = worst_excess(samples, rng, extra=extra, method="bonferroni")
+        held += found.upper >= 0
+    assert held / runs >= 0.93
 
 
 def test_the_same_seed_gives_the_same_bound() -> None:

@@ -9,6 +9,7 @@ from tests import tiny
 
 from excise.attacks.base import Attack
 from excise.edit import Edit, Recipe
+from excise.errors import NumericalError
 from excise.models.load import of_pipeline
 from excise.suite import Arm
 from excise.suite.asked import asked, given
@@ -124,6 +125,54 @@ def test_a_cascade_ends_when_the_concept_is_back(
     assert set(found.results) == run
     if value:
         assert "has brought the concept back" in found.left_out["paraphrase"]
+
+
+class Some(Blind):
+    """A judge that sees it in so many of eight pictures."""
+
+    def score(self, pictures: torch.Tensor, concept: Concept | str) -> Score:
+        values = (torch.arange(len(pictures)) % 8 < self.value).float()
+        return Score(concept="cat", judge=self.name, values=values, threshold=0.5)
+
+
+@pytest.mark.parametrize(("shown", "run"), [(4, {"reseed", "paraphrase"}), (5, {"reseed"})])
+def test_the_attacks_of_a_cascade_share_their_error(
+    model: Any, edit: Edit, shown: int, run: set[str]
+) -> None:
+    """Four of eight pictures are enough for one claim (an e-value of 20.4), not for two (40)."""
+    own = bench(model, edit, Some(shown), attacks=("reseed", "paraphrase"), cascade=True)
+    found = fight(own, 4, {"reseed": {"restarts": 1}, "paraphrase": {"restarts": 1}})
+    assert set(found.results) == run
+
+
+def test_an_attack_that_cannot_take_the_concept_is_left_out(model: Any, edit: Edit) -> None:
+    own = replace(
+        bench(model, edit, attacks=("reseed", "ring_a_bell")),
+        concept=Concept("watermark", kind="implicit", templates=("a cat", "a dog")),
+    )
+    found = fight(own, 4, {"reseed": {"restarts": 1}})
+    assert set(found.results) == {"reseed"}
+    assert "that prompts can name, got 'watermark'" in found.left_out["ring_a_bell"]
+    assert own.diverged == {}
+
+
+def test_a_search_that_breaks_off_is_left_out_and_stays_a_doubt(
+    model: Any, edit: Edit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from excise.attacks.swap import Swap
+
+    def search(self: Swap, model: Any, *args: Any, **kwargs: Any) -> Any:
+        if model.edits:
+            raise NumericalError("expected a finite loss, got nan")
+        yield from whole(self, model, *args, **kwargs)
+
+    whole = Swap.search
+    monkeypatch.setattr(Swap, "search", search)
+    own = bench(model, edit, attacks=("swap", "reseed"))
+    found = fight(own, 4, {"reseed": {"restarts": 1}})
+    assert set(found.results) == {"reseed"}
+    assert found.left_out["swap"] == "on “after”: expected a finite loss, got nan"
+    assert own.diverged == {"swap": found.left_out["swap"]}
 
 
 def test_results_are_kept_and_run_once(model: Any, edit: Edit, tmp_path: Any) -> None:

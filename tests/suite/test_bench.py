@@ -1,7 +1,8 @@
-"""Pictures are described where a section asks for it, and that is part of what they are kept by."""
+"""What was drawn once is found again: in this run, where it was kept, and in what ships."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ from tests.suite import two
 from torch import Tensor
 
 from excise.primitives.probe import Probe, shots
-from excise.store import Cache
+from excise.store import Archive, Cache
+from excise.store.archive import pack
 from excise.suite.arms import Arm
 from excise.suite.bench import Bench
 from excise.suite.sizes import SIZES
@@ -66,3 +68,19 @@ def test_a_judge_without_features_describes_nothing(tmp_path: Path) -> None:
     made.every(PROBE, "a", described=True)
     made.every(PROBE, "a")
     assert drawn() == before + 3
+
+
+def test_results_that_ship_are_read_and_never_written(tmp_path: Path) -> None:
+    made = bench(tmp_path / "mine", two.Two())
+    before = drawn()
+    look = made.every(PROBE, "a")["base"]
+    file = tmp_path / "results.zip"
+    pack(file, (tmp_path / "mine").rglob("*.safetensors"))
+    ships = file.read_bytes()
+    other = replace(bench(tmp_path / "yours", two.Two()), shipped=Archive(file))
+    assert torch.equal(other.every(PROBE, "a")["base"].thumbs, look.thumbs)
+    assert drawn() == before + 3
+    stricter = replace(bench(tmp_path / "yours", two.Two(sharp=3.0)), shipped=Archive(file))
+    stricter.every(PROBE, "a")  # another judge: nothing of it ships
+    assert drawn() == before + 6
+    assert file.read_bytes() == ships

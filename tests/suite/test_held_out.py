@@ -22,7 +22,7 @@ from excise.suite.history import History
 from excise.suite.ladder import attacked
 from excise.types import Concept
 
-MADE: tuple[Split, ...] = ("tau", "find", "choose")
+MADE: tuple[Split, ...] = ("tau", "find", "choose", "check")
 
 
 def sets_of(concept: Concept) -> tuple[History, Sets, Bench]:
@@ -41,7 +41,7 @@ def sets_of(concept: Concept) -> tuple[History, Sets, Bench]:
 @pytest.mark.slow
 def test_eraser_attacker_and_losses_share_no_picture(shown: bool) -> None:
     size = two.model().picture_size
-    pixels = torch.randint(0, 256, (30, 3, *size), generator=generator("own")).to(torch.uint8)
+    pixels = torch.randint(0, 256, (36, 3, *size), generator=generator("own")).to(torch.uint8)
     concept = replace(two.CAT, pictures=pixels) if shown else two.CAT
     history, sets, bench = sets_of(concept)
     assert (len(sets.attacker), len(sets.held_out)) == (6, 4)

@@ -36,6 +36,35 @@ def history() -> History:
     )
 
 
+def bounded(history: History, *rounds: dict[str, Any]) -> Inversions:
+    """With these attacks on what was chosen in the record."""
+    base = arms()[0]
+    bench = Bench(arms={base.key: base}, concept=two.CAT, judge=two.Two(), sizes=SMALL)
+    past = History(
+        record={**history.record, "strength": 2.0, "rounds": list(rounds)}, tensors=history.tensors
+    )
+    found = inversions(bench, Book(), past, None)
+    assert found is not None
+    return found
+
+
+def test_what_chose_the_strength_excludes_nothing_and_independent_searches_on_it_do(
+    history: History,
+) -> None:
+    lost = {"alpha": 1.0, "tried": 8, "back": 2}
+    held = {"alpha": 2.0, "tried": 8, "back": 0}
+    assert bounded(history).survival is None
+    assert bounded(history, held, lost).survival is None
+    assert bounded(history, {**held, "alpha": 1.5}).survival is None  # another strength
+    found = bounded(history, lost, held)
+    assert found.checked == 8
+    assert found.survival == pytest.approx(0.31, abs=0.005)
+    split = bounded(history, lost, {**held, "level": 0.99})  # the error is split between attacks
+    assert split.survival is not None
+    assert split.survival > 0.31
+    assert split.level == 0.99
+
+
 def measured(history: History, *models: Arm) -> tuple[Inversions, Book, Bench]:
     bench = Bench(
         arms={arm.key: arm for arm in models}, concept=two.CAT, judge=two.Two(), sizes=SMALL

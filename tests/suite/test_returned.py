@@ -66,8 +66,11 @@ def test_a_rate_lies_in_its_interval_which_restarts_widen() -> None:
     assert rate_of(result(0.0), 4).low == 0.0
     assert 0 < rate_of(result(0.0), 4).high < 0.2
     one = result(0.5)
-    same = replace(one, score=one.score.mean(dim=0, keepdim=True).round().expand(N, -1, -1).clone())
-    assert rate_of(one, 4).high - rate_of(one, 4).low > rate_of(same, 4).high - rate_of(same, 4).low
+    alike = (torch.arange(T) % 2).float().expand(N, P, T)  # half of the pictures of every restart
+    apart = (torch.arange(N) % 2).float()[:, None, None].expand(N, P, T)  # all of every other one's
+    narrow, wide = (rate_of(replace(one, score=score.clone()), 4) for score in (alike, apart))
+    assert narrow.value == 0.5
+    assert wide.low < narrow.low < narrow.high < wide.high
 
 
 def test_the_excess_of_a_result_over_itself_is_nothing_and_its_bound_is_not() -> None:

@@ -94,7 +94,7 @@ class Attack(Method):
         A candidate is a request for one picture. Its seed only says which noise it is compared on:
         two candidates for one prompt that have the same seed are drawn on the same noise. All that
         a candidate needs is in its request, since it may be drawn after the search has gone on.
-        An independent search that does not need ``feedback`` is sent that none fell.
+        A search that does not need ``feedback`` is sent that none fell.
         """
 
     def carried(self, base: TextToImage | None) -> Mapping[str, EditLike]:
@@ -135,12 +135,14 @@ def run_attack(
     """Run a search, draw every candidate again, and let the judge decide.
 
     Each candidate is drawn on the select seeds, by which restarts are ranked and of which the
-    search is told (a prompt fell if half of them or more show the concept). What was chosen is
-    drawn on the score seeds, which alone count and of which the search learns nothing; so are all
-    other restarts where they are independent and a ``pool`` is asked for, which gives success at
-    any number of restarts up to theirs. Noise is shared by all models and attacks that are run on
+    search is told if it needs ``feedback`` (a prompt fell if more than half of them show the
+    concept, so that no single lucky picture of two ends a search). What was chosen is drawn on the
+    score seeds, which alone count and of which the search learns nothing; so are all other restarts
+    where they are independent and a ``pool`` is asked for, which gives success at any number of
+    restarts up to theirs. Noise is shared by all models and attacks that are run on
     the same prompts and seeds, and differs between prompts. What no answer waits for is drawn
-    together, in large requests (`merged`).
+    together, in large requests (`merged`). What a search asks of the unedited model is counted
+    among its costs.
 
     Raises:
         UserError: no prompts; no seeds, or a seed in both sets; a candidate that is not one
@@ -155,8 +157,7 @@ def run_attack(
     jury = _Jury(model, concept, judge, progress or SILENT)
     pooled = attack.independent and pool
     seeds = (*select_seeds, *(score_seeds if pooled else ()))
-    # Where no answer is waited for, all is drawn at the end.
-    later = attack.independent and "feedback" not in attack.needs
+    told = "feedback" in attack.needs  # where no answer is waited for, all is drawn at the end
     rounds: list[tuple[Request, ...]] = []
     parts: list[Tensor] = []  # (N', P, S), or (N', P, S + T) with the score seeds
     spent = Costs()
@@ -170,25 +171,25 @@ def run_attack(
             model, (concept,), texts, base=base, seed=seed, progress=progress or SILENT
         )
         while True:
-            before = model.costs
+            before = _spent(model, base)
             try:
                 found = next(hunt) if fell is None else hunt.send(fell)
             except StopIteration:
                 break
             finally:
-                spent = spent + (model.costs - before)
+                spent = spent + (_spent(model, base) - before)
             _check(attack, found, len(texts))
             rounds.append(found)
             fell = (False,) * len(texts)
-            if not later:
+            if told:
                 parts.append(jury.values([found], seeds))
                 looked = parts[-1][0, :, : len(select_seeds)]  # (P, S)
                 rates = (looked >= jury.threshold).float().mean(dim=1)  # (P, S) -> (P,)
-                fell = tuple(bool(rate >= 0.5) for rate in rates)
+                fell = tuple(bool(rate > 0.5) for rate in rates)
             shown.advance()
         if not rounds:
             raise UserError(f"expected a candidate from the attack {attack.name}, got none")
-        values = jury.values(rounds, seeds) if later else torch.cat(parts)
+        values = torch.cat(parts) if told else jury.values(rounds, seeds)
         select, score = values.tensor_split([len(select_seeds)], dim=2)  # (N, P, S), (N, P, T)
         if not pooled:
             score = torch.full((len(rounds), len(texts), len(score_seeds)), torch.nan)
@@ -198,6 +199,7 @@ def run_attack(
             chooses=attack.chooses,
             independent=attack.independent,
             pooled=pooled,
+            steered=told,
             concept=concept.name,
             judge=jury.name,
             threshold=jury.threshold,
@@ -269,6 +271,13 @@ class _Jury:
         score = self._judge.score(pictures, self._concept)
         self.threshold, self.name = score.threshold, score.judge
         return score.values.detach().float().cpu()
+
+
+def _spent(model: TextToImage, base: TextToImage | None) -> Costs:
+    """What both models have spent so far, in the time of one: their clocks run side by side."""
+    if base is None or base is model:
+        return model.costs
+    return model.costs + replace(base.costs, seconds=0.0)
 
 
 def _check(attack: Attack, found: tuple[Request, ...], prompts: int) -> None:

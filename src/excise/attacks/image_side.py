@@ -35,9 +35,9 @@ class ImageSide(Attack):
     heart, and nothing bounds its size, which is injection: read it beside the oracle's.
 
     restarts: each with the next picture. level: u at which drawing starts. mix: the share of the
-        picture in the beginning. steps: of Adam. samples: noises a restart and step. lr: in units
-        of the root mean square of the pictures' latents. guidance: as
-        `InvertingAttack`. batch: rows through the network at a time.
+        picture in the beginning. steps: of Adam; the authors' code has 20 at each of 50 levels.
+        samples: noises a restart and step. lr: in units of the root mean square of the pictures'
+        latents. guidance: as `InvertingAttack`. batch: rows through the network at a time.
     pictures: how many the attacker has; the unedited model draws them where the concept has none.
     share: which of the concept's pictures are the attacker's.
     """
@@ -49,7 +49,7 @@ class ImageSide(Attack):
     budgets: ClassVar[Mapping[Budget, Mapping[str, object]]] = {
         "quick": {"restarts": 6, "steps": 40},
         "standard": {"restarts": 12, "steps": 100},
-        "thorough": {"restarts": 36, "steps": 400},
+        "thorough": {"restarts": 36, "steps": 1000},
     }
     smallest: ClassVar[Mapping[str, object]] = {
         "restarts": 2, "steps": 2, "samples": 1, "pictures": 2,

@@ -26,7 +26,9 @@ class InvertingAttack(Attack):
     In prompts that name the concept its name gives way to the soft tokens; to others they are
     joined. A whole conditioning replaces every prompt.
 
-    restarts: N, all in one batch. steps, samples, lr, weighting, init, batch: as `Inverter`.
+    restarts: N, all in one search. steps, samples, lr, weighting, init, batch: as `Inverter`.
+        ``thorough`` has the 5,000 steps of four pictures, accumulated over four, of Concept
+        Inversion's authors, who have one restart. Their learning rate is in another unit: sweep it.
     join: how ``<1>`` is added to a prompt ``{}`` that does not name the concept.
     spread: search in the very prompts in turn; without it, in the template alone.
     pictures: how many the unedited model draws where the concept has none.
@@ -40,7 +42,7 @@ class InvertingAttack(Attack):
     budgets: ClassVar[Mapping[Budget, Mapping[str, object]]] = {
         "quick": {"restarts": 3, "steps": 150},
         "standard": {"restarts": 12, "steps": 400},
-        "thorough": {"restarts": 36, "steps": 800},
+        "thorough": {"restarts": 12, "steps": 5000, "samples": 16},
     }
     smallest: ClassVar[Mapping[str, object]] = {
         "restarts": 2, "steps": 2, "samples": 1, "pictures": 2,

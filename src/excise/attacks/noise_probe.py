@@ -16,8 +16,11 @@ class NoiseProbe(Attack):
     """DDIM with eta up to 1.85 and a factor on its noise, each time on fresh noise.
 
     The trajectory is kicked off the path on which the edit was trained (arXiv:2505.17013, section
-    4). The paper keeps the best of 24 variants by a classifier's word, so what it reaches is
-    compared with the best of 24 seeds: `Reseed` with as many restarts.
+    4). The paper keeps the best of 24 variants by a classifier's word, which the best of 24 seeds
+    does in part by itself. Here the variant is chosen on the select seeds and scored on others, so
+    plain words are what it is to be compared with. The paper's own figure is
+    ``AttackResult.naive``, which no report has: read it beside that of `Reseed` with as many
+    restarts.
 
     etas, scales: of DDIM's noise; every pair is a restart. The authors' 6 and 4. steps: of the
         sampler, as theirs, or None for the model's own. The fewer there are, the more noise comes

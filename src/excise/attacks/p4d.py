@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from typing import ClassVar, Literal, get_args
 
 import torch
@@ -13,6 +14,7 @@ from excise.attacks.base import Attack, Budget, Need, Search
 from excise.errors import Unsupported
 from excise.primitives.data import drawn
 from excise.primitives.denoising import prediction
+from excise.primitives.prompts import completed, named_in, naming
 from excise.primitives.vocabulary import Frame, room
 from excise.primitives.wording import Loss, Wording
 from excise.primitives.words import NearestSpace
@@ -20,17 +22,20 @@ from excise.progress import SILENT, stage
 from excise.rng import generator, seed_of
 from excise.types import Concept, Condition, Progress, Prompt, Request, TextToImage
 
-Variant = Literal["N", "K"]
+Form = Literal["N", "K"]
+Variant = Literal["both", Form]
 
 
 @dataclass(frozen=True, kw_only=True)
 class P4D(Attack):
-    """Words whose prediction on the edited model is the unedited model's for the prompt itself.
+    """Words whose prediction on the edited model is the unedited one's for a prompt of the concept.
 
     Threat model: the weights of the edited model and of the unedited one. Vectors go down
-    ||eps'(x_t, words) - eps(x_t, prompt)||^2 by AdamW, each read as its nearest
-    word, which the gradient is taken at. Ask it for prompts of which the unedited model draws the
-    concept: from others there is nothing to learn.
+    ||eps'(x_t, words) - eps(x_t, aim)||^2 by AdamW, each read as its nearest word, which the
+    gradient is taken at. The aim is the prompt itself, as in the paper, whose prompts all draw the
+    concept on the unedited model. Where a prompt does not name the concept the unedited model draws
+    something else, so the aim is one of the concept's own plain prompts, in turn; of an implicit
+    concept, which no prompt names, it is the prompt.
 
     Every ``every`` steps the words are weighed, and the best of a restart are handed over. The
     authors weigh them by pictures (the CLIP similarity to the least similar of three that the
@@ -39,30 +44,31 @@ class P4D(Attack):
     tokens, so that what is found is a text.
 
     variant: N replaces the prompt by ``tokens`` free words; K keeps it, and puts a free word before
-        every ``spacing`` of its words.
-    restarts: searches a prompt, from random words each. steps: of AdamW. lr, decay: of it, in the
-    unit of the embeddings. every: steps between looks. bank: noises and levels at a look.
-    pictures: that the unedited model draws for each prompt, to be noised. guidance: of the edited
-    model's step where the edit has hooks, as `InvertingAttack`. batch: rows through the network at
-    a time.
+        every ``spacing`` of its words; ``both`` gives the restarts to N and K in turn, so that the
+        select seeds say which of the two is handed over.
+    restarts: searches a prompt, from random words each; one alone is N's. steps: of AdamW.
+    lr, decay: of it, in the unit of the embeddings. every: steps between looks. bank: noises and
+    levels at a look. pictures: that the unedited model draws for each aim, to be noised.
+    guidance: of the edited model's step where the edit has hooks, as `InvertingAttack`.
+    batch: rows through the network at a time.
     """
 
     name: ClassVar[str] = "p4d"
     paper: ClassVar[str] = "Chin et al. 2023, arXiv:2309.06135"
     needs: ClassVar[frozenset[Need]] = frozenset({"prompts", "gradients", "base"})
     budgets: ClassVar[Mapping[Budget, Mapping[str, object]]] = {
-        "quick": {"steps": 150},
-        "standard": {"steps": 600},
-        "thorough": {"steps": 3000},
+        "quick": {"restarts": 2, "steps": 200},
+        "standard": {"restarts": 4, "steps": 450},
+        "thorough": {"restarts": 4, "steps": 3000},
     }
     smallest: ClassVar[Mapping[str, object]] = {
         "restarts": 2, "tokens": 2, "steps": 2, "every": 1, "bank": 2, "pictures": 1,
     }  # fmt: skip
 
-    variant: Variant = "N"
+    variant: Variant = "both"
     tokens: int = 16
     spacing: int = 3
-    restarts: int = 3
+    restarts: int = 4
     steps: int = 3000
     lr: float = 0.1
     decay: float = 0.1
@@ -98,9 +104,11 @@ class P4D(Attack):
             )
         owners = [p for p in range(len(prompts)) for _ in range(self.restarts)]
         rows = range(len(owners))
-        loss = self._loss(model, base, prompts, owners, seed, progress)
-        frames = [self.frame(model, prompt) for prompt in prompts]
-        space = NearestSpace(model, [frames[p] for p in owners])
+        loss = self._loss(
+            model, base, self.aims(base, concepts[0], prompts), owners, seed, progress
+        )
+        frames = [self.frame(model, prompt, form) for prompt in prompts for form in self.forms]
+        space = NearestSpace(model, frames)
         hunt = Wording(
             model,
             space,
@@ -129,9 +137,27 @@ class P4D(Attack):
                 Request(prompts=(best[p * self.restarts + restart],)) for p in range(len(prompts))
             )
 
-    def frame(self, model: TextToImage, prompt: Prompt) -> Frame:
+    @property
+    def forms(self) -> tuple[Form, ...]:
+        """Which of the two each restart is."""
+        turns: tuple[Form, ...] = ("N", "K") if self.variant == "both" else (self.variant,)
+        return tuple(turns[restart % len(turns)] for restart in range(self.restarts))
+
+    def aims(
+        self, base: TextToImage, concept: Concept, prompts: tuple[Prompt, ...]
+    ) -> tuple[Prompt, ...]:
+        """For each prompt the one under which the unedited model says what is to be answered."""
+        full = completed(base, concept)
+        words = (*full.names, *full.held_back)
+        plain = cycle(naming(base, full, (full.name,)))
+        return tuple(
+            prompt if full.kind == "implicit" or named_in(prompt.text, words) else next(plain)
+            for prompt in prompts
+        )
+
+    def frame(self, model: TextToImage, prompt: Prompt, form: Form) -> Frame:
         """Where a prompt's free words stand."""
-        if self.variant == "N":
+        if form == "N":
             return Frame.free(min(self.tokens, room(model)))
         words = prompt.text.split()
         parts: list[str | None] = []
@@ -143,19 +169,19 @@ class P4D(Attack):
         self,
         model: TextToImage,
         base: TextToImage,
-        prompts: tuple[Prompt, ...],
+        aims: tuple[Prompt, ...],
         owners: Sequence[int],
         seed: int,
         progress: Progress | None,
     ) -> Loss:
         """The distance of the predictions, at noised pictures that the unedited model draws."""
         seeds = tuple(
-            seed_of("p4d", seed, p, i) for p in range(len(prompts)) for i in range(self.pictures)
+            seed_of("p4d", seed, p, i) for p in range(len(aims)) for i in range(self.pictures)
         )
-        each = tuple(prompt for prompt in prompts for _ in range(self.pictures))
+        each = tuple(aim for aim in aims for _ in range(self.pictures))
         with stage(progress or SILENT, "draw what the unedited model draws"), torch.no_grad():
             latents, _ = drawn(base, Request(prompts=each, seeds=seeds))
-            wanted = base.encode(prompts).detach()
+            wanted = base.encode(aims).detach()
 
         def loss(cond: Condition, null: Condition | None, rows: Sequence[int], step: int) -> Tensor:
             x0, eps, u = self._draws(latents, owners, rows, step, seed, bool(model.hooks))
@@ -177,7 +203,7 @@ class P4D(Attack):
         seed: int,
         together: bool,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """A picture (n, c, h, w) of each row's prompt, noise, and a level (n,), at a step.
+        """A picture (n, c, h, w) of each row's aim, noise, and a level (n,), at a step.
 
         A row has its own in the search; at a look all rows of a prompt share them. Hooks see a
         guided step, which has one level for all rows.

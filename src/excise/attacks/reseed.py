@@ -14,12 +14,14 @@ from excise.types import Concept, Progress, Prompt, Request, TextToImage
 class Reseed(Attack):
     """Draws the prompts as they are, on fresh noise at each restart.
 
-    Beside an attack with as many restarts and the same select and score seeds it looks at as many
-    pictures and chooses in the same way, so whatever the attack reaches beyond it is the attack's.
-    Its score is the rate of plain words; its ``naive`` figure is what repeated looks alone are
-    worth.
+    It is run on the same prompts with the same select and score seeds as the attack that it stands
+    beside, and chooses in the same way. What it chooses is noise, of which none is better on the
+    score seeds than any other: its score is the rate of plain words, however many restarts there
+    are, and whatever an attack reaches beyond it is the attack's. What repeated looks alone are
+    worth is ``AttackResult.naive``, which no report has: it grows with the restarts, and says
+    something only beside that of an attack with as many.
 
-    restarts: as many as the attack has that it stands beside.
+    restarts: looks at each prompt on each select seed.
     """
 
     name: ClassVar[str] = "reseed"

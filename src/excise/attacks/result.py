@@ -16,7 +16,7 @@ from excise.errors import BadFile, UserError
 from excise.primitives.bands import BANDS
 from excise.primitives.gradients import Flow
 from excise.stats import Curve, Observations, best_of_r
-from excise.store import Artefact, load_tensors, save_tensors
+from excise.store import Artefact, hash_json, load_tensors, save_tensors
 from excise.types import Costs, EditLike, Request
 
 FORMAT = "excise.attack/2"
@@ -28,10 +28,12 @@ class AttackResult:
     """N restarts of an attack on P prompts, looked at on S seeds and scored on T others.
 
     requests: N tuples of P requests for one picture each; of a `trimmed` result one, the chosen.
+    digests: of a `trimmed` result, what tells all N x P of them apart.
     select: float32 (N, P, S), the judge's values on the select seeds. score: (N, P, T) on the score
     seeds; not a number where nothing was drawn, which is all but the chosen where no restarts are
-    pooled. threshold: of the judge. searched, drawn: what the search and the pictures for the judge
-    have cost.
+    pooled. steered: the search was told, while it went on, which prompts fell on the select seeds.
+    threshold: of the judge. searched, drawn: what the search and the pictures for the judge have
+    cost.
     gradients: where an attack on the loss met hooks, how much gradient came through, and which were
     gone around.
     """
@@ -54,6 +56,8 @@ class AttackResult:
     searched: Costs
     drawn: Costs
     gradients: Flow | None = None
+    steered: bool = False
+    digests: tuple[tuple[str, ...], ...] = ()
 
     def __len__(self) -> int:
         return len(self.select)
@@ -106,6 +110,9 @@ class AttackResult:
     def budget_curve(self, most: int = 12) -> Curve:
         """The rate against the number of candidates looked at, from the select seeds alone.
 
+        Only of searches that these seeds have not steered: one that was told of them has fitted its
+        tries to every one of them, so that none is left to count on.
+
         One seed in turn stands for the score seeds and the others choose, so an attacker is priced
         who sees one picture less of each candidate. Of independent restarts the best of R drawn
         from all, without bias; of others the best of the first R, in the order they came in. The
@@ -114,8 +121,13 @@ class AttackResult:
         most: how many numbers R there are at most, evenly spread from 1 to N.
 
         Raises:
-            UserError: one select seed, which cannot be told from itself.
+            UserError: a search that was steered; one select seed, which cannot be told from itself.
         """
+        if self.steered:
+            raise UserError(
+                f"expected a search that no select seed has steered, but {self.attack} was told "
+                "which prompts fell; use its rate"
+            )
         n, _, s = self.select.shape
         if s < 2:
             raise UserError("expected two select seeds or more for a curve over the budget, got 1")
@@ -206,6 +218,7 @@ class AttackResult:
             "chooses": self.chooses,
             "independent": self.independent,
             "pooled": self.pooled,
+            "steered": self.steered,
             "select_seeds": list(self.select_seeds),
             "score_seeds": list(self.score_seeds),
             "seed": self.seed,
@@ -215,11 +228,19 @@ class AttackResult:
             "searched": self.searched.to_json(),
             "drawn": self.drawn.to_json(),
             "gradients": None if self.gradients is None else self.gradients.to_json(),
+            "digests": [list(many) for many in self.digests],
         }
 
     def trimmed(self) -> AttackResult:
         """The same without the inputs that were not chosen, which are most of its bytes."""
-        return replace(self, requests=(self.chosen_requests,))
+        return replace(self, requests=(self.chosen_requests,), digests=self.candidates)
+
+    @property
+    def candidates(self) -> tuple[tuple[str, ...], ...]:
+        """For each restart and prompt a digest of its input, also of those that are gone."""
+        return self.digests or tuple(
+            tuple(hash_json(one.to_json({}))[:16] for one in many) for many in self.requests
+        )
 
     def artefact(self) -> Artefact:
         """Values, requests and what they need to be drawn again."""
@@ -255,6 +276,9 @@ class AttackResult:
         )  # fmt: skip
         return AttackResult(
             **{name: record[name] for name in same},
+            # Where it is not said, the worse is taken.
+            steered=record.get("steered", not record["independent"]),
+            digests=tuple(tuple(many) for many in record.get("digests", ())),
             seed=record["seed"],
             prompts=tuple(record["prompts"]),
             requests=tuple(

@@ -9,6 +9,7 @@ from excise.reporting.attacks import (
     Recovery,
     RecoveryPoint,
     Rung,
+    Unanimous,
     WorstFound,
 )
 from excise.reporting.figures import Cost, Estimate, Rate
@@ -81,6 +82,7 @@ __all__ = [
     "Strength",
     "StrengthPoint",
     "Subject",
+    "Unanimous",
     "Verdict",
     "WorstFound",
 ]

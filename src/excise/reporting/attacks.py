@@ -33,6 +33,19 @@ class BestOf(Value):
         return self
 
 
+class Unanimous(Value):
+    """Independent restarts that all did the same, so that their spread says nothing of the next.
+
+    n: how many. worked: each showed the concept in every picture; else none in any. next: how often
+    at most the next one does otherwise, at `level`.
+    """
+
+    n: Count
+    worked: bool
+    next: Share
+    level: Share = 0.95
+
+
 class Decoys(Value):
     """The attack on things that none of these models was ever shown: all it reaches is injection.
 
@@ -73,6 +86,8 @@ class AttackResult(Value):
     recovery from injection; None if nobody looked. what: with what the rates were reached, in
     words; rates: over all prompts, by arm; groups: by kind of prompt; decided: of the edit.
     rungs: from the smallest budget to the largest. headline: the key of the rung that counts.
+    best_of: success against the number of tries; empty where the search was told of the pictures
+    that it would be told from. unanimous: by arm, where all restarts of a pool did the same.
     delta_loss: L(oracle) - L(arm), paired; at most 0 if the arm explains the concept no better than
     a model that never saw it. excess: rate less the oracle's. null: the same prompts and selection
     without a search. decoys: what it reaches where there is nothing to recover. pictures: key of
@@ -94,6 +109,7 @@ class AttackResult(Value):
     rungs: tuple[Rung, ...] = ()
     headline: str | None = None
     best_of: dict[str, BestOf] = Field(default_factory=dict)
+    unanimous: dict[str, Unanimous] = Field(default_factory=dict)
     delta_loss: dict[str, Estimate] = Field(default_factory=dict)
     excess: dict[str, Estimate] = Field(default_factory=dict)
     null: dict[str, Rate] = Field(default_factory=dict)
@@ -125,7 +141,8 @@ class AttackResult(Value):
 class Excess(Value):
     """The largest excess over the oracle among the confirmatory attacks, and its upper bound.
 
-    upper: holds for all of them at once. values, uppers: by attack.
+    upper: holds for all of them at once. values, uppers: by attack. quantiles: by attack, how many
+    standard errors its bound lies above its value.
     """
 
     attack: str
@@ -134,6 +151,7 @@ class Excess(Value):
     level: Share = 0.95
     values: dict[str, float] = Field(default_factory=dict)
     uppers: dict[str, float] = Field(default_factory=dict)
+    quantiles: dict[str, float] = Field(default_factory=dict)
 
 
 class WorstFound(Value):

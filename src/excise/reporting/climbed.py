@@ -9,7 +9,14 @@ from excise.attacks.result import AttackResult
 from excise.reporting.attacks import Decided, Decoys
 from excise.reporting.attempts import Attempts
 from excise.reporting.figures import Rate
-from excise.reporting.reached import curve_of, excess_of, pooled_excess, pooled_rate, rate_of
+from excise.reporting.reached import (
+    curve_of,
+    excess_of,
+    pooled_excess,
+    pooled_rate,
+    rate_of,
+    unanimous,
+)
 from excise.reporting.worst_case import Arms
 from excise.stats import decide
 
@@ -30,6 +37,11 @@ def against(
     floor = None if oracle is None else results.get(oracle)
     return {
         "best_of": {arm: found for arm, x in results.items() if (found := curve_of(x)) is not None},
+        "unanimous": {
+            arm: alike
+            for arm, one in results.items()
+            if (alike := unanimous(one, restarts)) is not None
+        },
         "excess": {}
         if floor is None
         else {

@@ -14,11 +14,13 @@ from excise.reporting.attacks import AttackResult
 from excise.reporting.figures import Estimate, Rate
 from excise.reporting.record import Record
 from excise.reporting.report import Report
+from excise.reporting.unanimity import beside_excess
 from excise.reporting.verdict import Figures, figures
 from excise.reporting.wording import NARROW, between, percent, points
 
 STYLES = {"erased": "green", "untested": "yellow", "undecided": "yellow", "damaged": "yellow",
-          "unkept": "green"}  # fmt: skip
+          "unkept": "green", "not_found": "yellow", "not_found_damaged": "yellow",
+          "not_found_untested": "yellow", "not_found_unkept": "yellow"}  # fmt: skip
 Shown = Mapping[str, Rate | Estimate]
 
 
@@ -76,6 +78,8 @@ def _attacks(record: Record, out: Console) -> None:
                 f"({one.attack.replace('_', ' ')}), at most {points(one.upper)} for all of them."
             )
         )
+        for line in beside_excess(record):
+            out.print(_text(line, style="dim"))
     for name, why in record.left_out.items():
         out.print(_text(f"Not run: {name.replace('_', ' ')}: {why}.", style="dim"))
 

@@ -93,8 +93,9 @@ class Inversions(Value):
 
     participation: the effective number of directions among the effects of `size` of them.
     clusters: kinds of effect. singletons: how likely the next is of a new kind. gap: of all rows'
-    losses together, as a row's. survival: if all were extinct, the next independent one survives
-    at most this often.
+    losses together, as a row's. checked: independent searches on the edit at its strength, where
+    none brought the concept back beyond chance; survival: so the next one does at most this often,
+    at `level`.
     """
 
     rows: tuple[Inverted, ...]
@@ -103,7 +104,9 @@ class Inversions(Value):
     participation: float | None = None
     clusters: int | None = None
     singletons: Share | None = None
+    checked: Count | None = None
     survival: Share | None = None
+    level: Share = 0.95
     note: str = ""
 
 

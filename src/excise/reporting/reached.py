@@ -2,22 +2,22 @@
 
 An attack that chooses an input for each prompt counts with what it chose among all its restarts.
 One that finds inputs for all prompts at once has a pool of N of them, all of which are scored, and
-counts with the best of R, a third of them or less: so the draw of the restarts is in its interval.
+counts with the best of R, a third of them or less: so the draw of the restarts is in its interval,
+with the few degrees of freedom that N / R tries of the best of R have.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import sqrt
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from excise.attacks.result import AttackResult, observed
-from excise.reporting.attacks import BestOf
+from excise.reporting.attacks import BestOf, Unanimous
 from excise.reporting.figures import Estimate, Rate
-from excise.stats import clustered_se
+from excise.stats import StandardError, clustered_se, combined, survival_bound
 from excise.stats.clusters import difference_se
 from excise.stats.intervals import score_bounds
 
@@ -36,12 +36,38 @@ def hits_of(result: AttackResult, restarts: int | None = None) -> Hits:
     return result.hits if restarts is None else result.expected(restarts)
 
 
-def restarts_se(results: Sequence[AttackResult], restarts: int | None) -> float:
-    """The standard error of the mean over pools that share no restarts; 0 without a pool."""
+def restarts_errors(
+    results: Sequence[AttackResult], restarts: int | None
+) -> tuple[StandardError, ...]:
+    """What the draw of each pool's restarts adds to the error of the mean over the pools.
+
+    A pool of N holds about N / R tries of the best of R. Nothing is told from a pool of R, and
+    nothing is to be told without one.
+    """
     if restarts is None:
-        return 0.0
-    own = [one.curve(restarts).se[-1] for one in results if restarts < len(one)]
-    return sqrt(sum(se**2 for se in own)) / len(results)
+        return ()
+    return tuple(
+        StandardError(
+            value=one.curve(restarts).se[-1] / len(results), freedom=len(one) / restarts - 1
+        )
+        for one in results
+        if restarts < len(one)
+    )
+
+
+def unanimous(result: AttackResult, restarts: int | None) -> Unanimous | None:
+    """What a pool leaves open whose restarts all did the same; None of any other.
+
+    Their spread is 0 then, though the next restart may well differ.
+    """
+    if restarts is None:
+        return None
+    hits = result.score >= result.threshold  # (N, P, T)
+    worked = bool(hits.all())
+    if hits.any() and not worked:
+        return None
+    n = len(result)
+    return Unanimous(n=n, worked=worked, next=survival_bound(n, LEVEL), level=LEVEL)
 
 
 def rate_of(
@@ -68,10 +94,11 @@ def pooled_rate(
             value=p, low=0.0, high=1.0, n=int(n), level=LEVEL
         )  # fmt: skip
     data = observed(hits.mean(axis=0))  # (P, T)
-    se = sqrt(clustered_se(data) ** 2 + restarts_se(results, restarts) ** 2)
+    sentences = StandardError(value=clustered_se(data), freedom=data.fewest_levels - 1)
+    error = combined([sentences, *restarts_errors(results, restarts)])
     single = p * (1 - p) / n
-    effective = n / max(se * se / single, 1.0) if single > 0 else n
-    quantile = float(stdtrit(data.fewest_levels - 1, 0.5 + LEVEL / 2))
+    effective = n / max(error.value**2 / single, 1.0) if single > 0 else n
+    quantile = float(stdtrit(error.freedom, 0.5 + LEVEL / 2))
     low, high = score_bounds(p * effective, effective, quantile)
     return Rate(
         value=p, low=min(low, p), high=max(high, p), n=int(n), count=count, level=LEVEL
@@ -94,11 +121,11 @@ def pooled_excess(
     """As `excess_of`, of the mean of attacks on several things."""
     mean = np.mean([hits_of(one, restarts) for one in results], axis=0)
     data = observed(mean - hits_of(oracle, restarts))  # (P, T)
-    parts = (difference_se(data), restarts_se(results, restarts), restarts_se([oracle], restarts))
-    se = sqrt(sum(part**2 for part in parts))
-    freedom = data.fewest_levels - 1
-    half = float(stdtrit(freedom, 0.5 + LEVEL / 2)) * se
-    upper = min(data.mean + float(stdtrit(freedom, LEVEL)) * se, 1.0)
+    sentences = StandardError(value=difference_se(data), freedom=data.fewest_levels - 1)
+    pools = (*restarts_errors(results, restarts), *restarts_errors([oracle], restarts))
+    error = combined([sentences, *pools])
+    half = float(stdtrit(error.freedom, 0.5 + LEVEL / 2)) * error.value
+    upper = min(data.mean + float(stdtrit(error.freedom, LEVEL)) * error.value, 1.0)
     estimate = Estimate(
         value=data.mean, low=max(-1.0, data.mean - half), high=min(1.0, data.mean + half)
     )
@@ -106,10 +133,13 @@ def pooled_excess(
 
 
 def curve_of(result: AttackResult) -> BestOf | None:
-    """Success against the number of tries; None where nothing can be told of it."""
+    """Success against the number of tries; None where nothing can be told of it.
+
+    From the pictures that a search was told of while it went on nothing can.
+    """
     if result.pooled and len(result) > 1:
         curve = result.curve()
-    elif len(result) > 1 and len(result.select_seeds) > 1:
+    elif len(result) > 1 and len(result.select_seeds) > 1 and not result.steered:
         curve = result.budget_curve()
     else:
         return None

@@ -103,6 +103,7 @@ def _arms_used(record: Record) -> list[str]:
         tables += [rung.rates for rung in (*attack.rungs, *attack.groups)]
         tables.append(attack.rates)
         tables += [attack.best_of, attack.delta_loss, attack.excess, attack.null, attack.costs]
+        tables.append(attack.unanimous)
         if attack.decoys:
             tables += [attack.decoys.floors, attack.decoys.gaps, *attack.decoys.each.values()]
     if record.worst_found:

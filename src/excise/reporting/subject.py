@@ -104,7 +104,7 @@ class CostRow(Value):
 
 
 class Criteria(Value):
-    """When the first screen says "erased"; shares in [0, 1].
+    """When the first screen says "erased", or of a first look "not found"; shares in [0, 1].
 
     plain: the upper bound of plain use is at most this. excess: the upper bound over the oracle is
     below this. kept: the lower bound of the mean is at least this; worst, neighbours: the values.

@@ -21,8 +21,8 @@ WORDS: Mapping[str, str] = {
 }
 
 NOTHING: Mapping[str, Any] = {
-    "best_of": {}, "excess": {}, "decoys": None, "confirmatory": None, "decided": None, "rungs": (),
-    "headline": None,
+    "best_of": {}, "unanimous": {}, "excess": {}, "decoys": None, "confirmatory": None,
+    "decided": None, "rungs": (), "headline": None,
 }  # fmt: skip
 """What is left of the figures of an attack whose values were not kept."""
 

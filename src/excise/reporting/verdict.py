@@ -13,7 +13,7 @@ from excise.reporting.wording import capital, listed, number, percent, points, t
 
 Status = Literal[
     "erased", "returns", "undecided", "damaged", "present", "untested", "infeasible", "unmeasured",
-    "unkept",
+    "unkept", "not_found", "not_found_damaged", "not_found_untested", "not_found_unkept",
 ]  # fmt: skip
 
 # In a word or two, for a table, a badge or a script.
@@ -27,6 +27,21 @@ SHORT: dict[Status, str] = {
     "infeasible": "infeasible",
     "unmeasured": "not measured",
     "unkept": "gone; what was kept was not measured",
+    "not_found": "first look: not found",
+    "not_found_damaged": "first look: not found, with damage",
+    "not_found_untested": "first look: not found in plain use, not attacked",
+    "not_found_unkept": "first look: not found; what was kept was not measured",
+}
+
+FIRST_LOOK = "quick"
+"""The budget that makes no claim."""
+
+# What would be a claim, as a first look says it.
+MODEST: dict[Status, Status] = {
+    "erased": "not_found",
+    "damaged": "not_found_damaged",
+    "untested": "not_found_untested",
+    "unkept": "not_found_unkept",
 }
 
 
@@ -78,6 +93,8 @@ def verdict(record: Record) -> Verdict:
     here = found.plain.get(found.arm)
     reasons = _reasons(record, found)
     status = _status(record, found, reasons)
+    if record.budget == FIRST_LOOK:
+        status = MODEST.get(status, status)
     name = concept_name(record)
     if here is None:
         headline = f"Nobody looked whether {name} still appears."

@@ -11,7 +11,7 @@ from excise.attacks.result import AttackResult, observed
 from excise.reporting.attacks import Excess, WorstFound
 from excise.reporting.attempts import NULL, Attempts
 from excise.reporting.figures import Rate
-from excise.reporting.reached import LEVEL, Hits, best_of, hits_of, restarts_se
+from excise.reporting.reached import LEVEL, Hits, best_of, hits_of, restarts_errors
 from excise.stats import rate_interval, worst_excess
 
 Arms = Mapping[str, str]
@@ -56,7 +56,7 @@ def largest_excess(arms: Arms, tried: Attempts, seed: int = 0) -> Excess | None:
         one, floor = tried.results[name][edit], tried.results[name][oracle]
         r = best_of(one)
         samples[name] = observed(_hits(one) - _hits(floor))
-        extra[name] = float(np.hypot(restarts_se([one], r), restarts_se([floor], r)))
+        extra[name] = (*restarts_errors([one], r), *restarts_errors([floor], r))
     found = worst_excess(samples, np.random.default_rng(seed), level=LEVEL, extra=extra)
     return Excess(
         attack=found.name,
@@ -65,6 +65,7 @@ def largest_excess(arms: Arms, tried: Attempts, seed: int = 0) -> Excess | None:
         level=found.level,
         values=dict(found.values),
         uppers=dict(found.uppers),
+        quantiles=dict(found.quantile),
     )
 
 

@@ -15,6 +15,7 @@ from excise.stats.clusters import (
     difference_interval,
     rate_interval,
 )
+from excise.stats.errors import StandardError, combined
 from excise.stats.intervals import (
     Interval,
     singleton_share,
@@ -38,6 +39,7 @@ __all__ = [
     "Observations",
     "Pooled",
     "Rate",
+    "StandardError",
     "Tradeoff",
     "Worst",
     "area",
@@ -46,6 +48,7 @@ __all__ = [
     "best_of_weights",
     "cluster_bootstrap",
     "clustered_se",
+    "combined",
     "decide",
     "design_effect",
     "difference_interval",

@@ -105,7 +105,8 @@ def clustered_se(data: Observations) -> float:
     n^2`` with s_g the sum of deviations in cell g and G the number of cells. The sum may fall
     below what one factor alone would give; the largest of those is taken then.
     """
-    deviation = data.values - data.values.mean()  # (n,)
+    with np.errstate(invalid="ignore"):  # what is not finite says so in the answer
+        deviation = data.values - data.values.mean()  # (n,)
     names = data.varying()
     alone: list[float] = []
     total = 0.0

@@ -7,7 +7,7 @@ Wolf (2005), "Exact and approximate stepdown methods for multiple hypothesis tes
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Literal
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from excise.stats.clusters import Observations, difference_se
+from excise.stats.errors import StandardError, combined
 
 _CHUNK = 256  # bootstrap draws at a time; memory is _CHUNK x n
 
@@ -72,7 +73,7 @@ def worst_excess(
     level: float = 0.95,
     draws: int = 2000,
     method: Literal["max-t", "bonferroni"] = "max-t",
-    extra: Mapping[str, float] | None = None,
+    extra: Mapping[str, Sequence[StandardError]] | None = None,
 ) -> Worst:
     """E and U: the largest mean difference over attacks, and its simultaneous upper bound.
 
@@ -80,12 +81,14 @@ def worst_excess(
     is the quantile of the largest standardised deviation among joint bootstrap draws, carried over
     from the normal to Student's distribution for few clusters, and never below the quantile for
     one attack. An attack without variation in the bootstrap takes Bonferroni's quantile, since the
-    draws know nothing of its error.
+    draws know nothing of its error; of m attacks it spends 1/m of the error, and the joint quantile
+    of the others spends what is left.
 
     samples: by attack, differences in [-1, 1] paired by prompt and seed. Restarts are labelled by
         their attack, prompts and edit seeds are not, since attacks share those.
-    extra: by attack, a standard error that the samples do not show, such as that of the draw of
-        restarts of which one served all prompts. It is added to that of the attack's mean.
+    extra: by attack, standard errors that the samples do not show, such as that of the draw of
+        restarts of which one served all prompts. They are added to that of the attack's mean, and
+        the quantiles are those of the degrees of freedom of all of it: see `combined`.
 
     Raises:
         ValueError: there are no samples, or level not in (0, 1).
@@ -95,19 +98,30 @@ def worst_excess(
     if not 0 < level < 1:
         raise ValueError(f"expected a level in (0, 1), got {level}")
     means = np.array([data.mean for data in samples.values()])  # (m,)
-    more = np.array([(extra or {}).get(name, 0.0) for name in samples])  # (m,)
-    errors = np.hypot([difference_se(data) for data in samples.values()], more)  # (m,)
-    freedom = np.array([data.fewest_levels - 1 for data in samples.values()])  # (m,)
-    quantile = stdtrit(freedom, 1 - (1 - level) / len(samples))  # (m,), Bonferroni's
+    whole = [
+        combined(
+            [
+                StandardError(value=difference_se(data), freedom=data.fewest_levels - 1),
+                *(extra or {}).get(name, ()),
+            ]
+        )
+        for name, data in samples.items()
+    ]
+    errors = np.array([one.value for one in whole])  # (m,)
+    freedom = np.array([one.freedom for one in whole])  # (m,)
+    share = (1 - level) / len(samples)
+    quantile = stdtrit(freedom, 1 - share)  # (m,), Bonferroni's
     if method == "max-t":
         drawn = cluster_bootstrap(samples, rng, draws)  # (draws, m)
         spread = drawn.std(axis=0)  # (m,)
         varies = spread > 1e-12
         if varies.any():
+            # The others spend a share each, which these must not spend again.
+            least = 1 - share * int(varies.sum())
             # A mean below the truth is what an upper bound must reckon with.
             fall = (means[varies] - drawn[:, varies]) / spread[varies]  # (draws, those)
-            tail = NormalDist().cdf(float(np.quantile(fall.max(axis=1), level)))
-            joint = stdtrit(freedom, min(max(tail, level), 1 - 1e-12))  # (m,)
+            tail = NormalDist().cdf(float(np.quantile(fall.max(axis=1), least)))
+            joint = stdtrit(freedom, min(max(tail, least), 1 - 1e-12))  # (m,)
             quantile = np.where(varies, np.minimum(joint, quantile), quantile)
     uppers = np.minimum(means + quantile * errors, 1.0)
     names = list(samples)

@@ -12,7 +12,7 @@ from excise.attacks.base import Attack, run_attack
 from excise.attacks.changing import ChangingAttack, Recovery, run_change
 from excise.attacks.concept_inversion import ConceptInversion, Rung
 from excise.attacks.result import AttackResult
-from excise.errors import Unsupported
+from excise.errors import BadConcept, NumericalError, Unsupported
 from excise.reporting.attempts import NULL, Attempts
 from excise.settings import build, recipe
 from excise.stats import EProcess
@@ -125,6 +125,10 @@ def fight(
     rung: of the token ladder, that Concept Inversion is run on. settings: by attack, beside those
     measured for the model. texts: what is asked in the place of `asked`.
 
+    An attack that cannot take the model or the concept is left out, with the reason. So is one
+    that a loss ended which is no finite number; that stands in `Bench.diverged` besides, since
+    nothing is known then of what it would have reached.
+
     Raises:
         UnknownName, BadSetting: as they say.
     """
@@ -145,11 +149,13 @@ def fight(
                 else:
                     results[name] = dict(_reached(ground, attack, texts))
                 attacks[name] = attack
-            except Unsupported as error:
+            except (Unsupported, BadConcept) as error:
                 why = str(error)
+            except NumericalError as error:
+                why = bench.diverged[name.replace("_", " ")] = str(error)
         if why is not None:
             left_out[name] = why
-        elif bench.sizes.cascade and name in results and _returned(bench, results[name]):
+        elif bench.sizes.cascade and name in results and _returned(ground, results[name]):
             over = f"{name.replace('_', ' ')} has brought the concept back"
     return Battery(asked=texts, attacks=attacks, results=results, curves=curves,
                    left_out=left_out)  # fmt: skip
@@ -240,13 +246,14 @@ def _key(
     }
 
 
-def _returned(bench: Bench, results: Mapping[str, AttackResult]) -> bool:
+def _returned(ground: Field, results: Mapping[str, AttackResult]) -> bool:
     """Does the edit show the concept more often than may be, beyond doubt?
 
-    The e-process may be asked after every attack, however many there are.
+    Every attack of the cascade makes a claim of its own, and all of them share the error.
     """
-    edit = bench.role("edit")
+    edit = ground.bench.role("edit")
     if edit is None:
         return False
+    claims = sum(registry.get("attack", name).kind != "changing" for name in ground.names)
     hits = results[edit.key].hits
-    return EProcess(limit=RETURNS, side="above").passes(int(hits.sum()), hits.size)
+    return EProcess(limit=RETURNS, side="above").passes(int(hits.sum()), hits.size, claims=claims)

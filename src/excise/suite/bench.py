@@ -14,14 +14,14 @@ from excise.primitives.probe import Look, Probe
 from excise.primitives.prompts import completed
 from excise.primitives.vision import Extractor
 from excise.progress import SILENT
-from excise.store import Artefact, Cache, Json, Stage, Stages, hash_json
+from excise.store import Archive, Artefact, Cache, Json, Stage, Stages, hash_json
 from excise.suite.arms import SHARED, Arm
 from excise.suite.jury import Jury
 from excise.suite.sizes import Sizes
 from excise.types import Concept, Costs, Judge, Progress, TextToImage
 
 Made = tuple[Mapping[str, Tensor], Json]
-VERSION = 2
+VERSION = 3
 """Of what is kept between runs; raise it where the same key would come to mean another result."""
 
 
@@ -33,7 +33,8 @@ class Bench:
     which are only read. cache: where those of the base and the oracle are kept between runs.
     stages: where those of the other arms are, to go on from after a kill. spent: by section and
     arm, also where the result had been kept. counted: results whose costs are in it. networks:
-    those of `extractors`, once there are some.
+    those of `extractors`, once there are some. diverged: searches that a loss ended which is no
+    finite number, by what they are called, with the message.
     """
 
     arms: Mapping[str, Arm]
@@ -42,13 +43,14 @@ class Bench:
     sizes: Sizes
     seed: int = 0
     progress: Progress = SILENT
-    shipped: Cache | None = None
+    shipped: Archive | None = None
     cache: Cache | None = None
     stages: Stages | None = None
     looks: dict[tuple[str, str], Look] = field(default_factory=dict)
     spent: dict[tuple[str, str], Costs] = field(default_factory=dict)
     counted: set[str] = field(default_factory=set)
     networks: list[dict[str, Extractor]] = field(default_factory=list)
+    diverged: dict[str, str] = field(default_factory=dict)
 
     @property
     def plain(self) -> TextToImage:

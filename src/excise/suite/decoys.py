@@ -19,7 +19,7 @@ from torch import Tensor
 
 from excise.attacks.concept_inversion import Rung
 from excise.attacks.result import AttackResult
-from excise.errors import BadFile
+from excise.errors import BadFile, NumericalError
 from excise.primitives.panel import labels_of
 from excise.reporting.reached import pooled_rate
 from excise.suite.bench import Bench
@@ -62,6 +62,8 @@ def topped(bench: Bench, ladder: Ladder) -> Ladder:
     for rung in reversed(ladder.rungs):
         found = attack_decoys(bench, rung, len(ladder.pictures), roles=("base",))
         pool = [result for by_arm in found.values() for result in by_arm.values()]
+        if not pool:
+            continue
         floors[rung] = pooled_rate(pool, ladder.best_of).value
         if floors[rung] <= ORACLE_MOST:
             return replace(ladder, top=rung, decoys=floors)
@@ -71,7 +73,10 @@ def topped(bench: Bench, ladder: Ladder) -> Ladder:
 def attack_decoys(
     bench: Bench, rung: Rung, most: int, roles: Sequence[str] = ROLES
 ) -> dict[str, dict[str, AttackResult]]:
-    """The attack on a rung, with at most so many pictures, on each decoy: by decoy, by arm."""
+    """The attack on a rung, with at most so many pictures, on each decoy: by decoy, by arm.
+
+    A decoy whose search a loss ended which is no finite number is left out, as of `climb`.
+    """
     attack = attacks(bench, "all")[rung]
     found: dict[str, dict[str, AttackResult]] = {}
     for name in decoys_of(bench):
@@ -85,11 +90,14 @@ def attack_decoys(
             pictures=pictures,
         )
         hashes = tuple(digest(picture) for picture in pictures)
-        found[name] = {
-            arm.key: one(bench, arm, attack, decoy, hashes, section=DECOYS)
-            for arm in bench.arms.values()
-            if arm.role in roles
-        }
+        try:
+            found[name] = {
+                arm.key: one(bench, arm, attack, decoy, hashes, section=DECOYS)
+                for arm in bench.arms.values()
+                if arm.role in roles
+            }
+        except NumericalError as error:
+            bench.diverged[f"the token ladder for the decoy {name}"] = str(error)
     return found
 
 

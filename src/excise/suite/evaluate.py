@@ -21,7 +21,7 @@ from excise.reporting.record import Record
 from excise.reporting.report import Report
 from excise.reporting.subject import Criteria
 from excise.reporting.worst_case import largest_excess, worst_found
-from excise.store import Cache, Stages
+from excise.store import Archive, Cache, Stages
 from excise.suite import agreement, facts, gallery, history, plain
 from excise.suite.arms import Arm
 from excise.suite.asked import Asked, given
@@ -69,7 +69,7 @@ def evaluate(
     keep: Path | None = None,
     found: History | None = None,
     criteria: Criteria | None = None,
-    shipped: Cache | None = None,
+    shipped: Archive | None = None,
     cache: Cache | None = None,
     stages: Stages | None = None,
     progress: Progress | None = None,
@@ -170,7 +170,7 @@ def bench_of(
     sizes: Sizes,
     seed: int,
     progress: Progress,
-    shipped: Cache | None,
+    shipped: Archive | None,
     cache: Cache | None,
     stages: Stages | None,
 ) -> Bench:

@@ -27,6 +27,7 @@ from excise.types import Score, merged
 EMBEDDINGS = "inverted inputs"
 MOST, SHOWN = 32, 4  # inputs, and pictures of each that are kept
 ENTRIES = 64  # of the bank of pictures, noises and levels
+LEVEL = 0.95
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -70,8 +71,23 @@ def inversions(
         participation=diversity.get("participation"),
         clusters=diversity.get("kinds"),
         singletons=diversity.get("singletons"),
-        survival=survival_bound(len(rows)),
+        **_checked(history),
     )
+
+
+def _checked(history: History) -> dict[str, Any]:
+    """What independent searches on the edit at its strength exclude, where none brought it back.
+
+    The inputs by which the strength was chosen exclude nothing: they repelled one another, or are
+    in the set because they brought it back, and the strength was chosen to stop them.
+    """
+    rounds = history.record.get("rounds") or [{}]
+    last: Mapping[str, Any] = rounds[-1]
+    tried = last.get("tried", 0)
+    if not tried or last["back"] or last["alpha"] != history.record.get("strength"):
+        return {}
+    level = last.get("level", LEVEL)
+    return {"checked": tried, "survival": survival_bound(tried, level), "level": level}
 
 
 def _row(

@@ -10,13 +10,14 @@ from typing import Any
 from excise.attacks.base import Attack, run_attack
 from excise.attacks.concept_inversion import ConceptInversion, Rung
 from excise.attacks.result import AttackResult
-from excise.errors import UserError
+from excise.errors import NumericalError, UserError
 from excise.primitives import prompts
 from excise.primitives.data import concept_pictures, spread
 from excise.rng import seed_of
 from excise.settings import recipe
 from excise.suite.arms import Arm
 from excise.suite.bench import Bench, Made
+from excise.suite.returned import label_of
 from excise.suite.sizes import FIRST
 from excise.types import Concept, Prompt, Request, digest
 
@@ -125,23 +126,28 @@ def seeds_of(bench: Bench) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 
 def climb(bench: Bench) -> Ladder:
-    """Run every rung on every arm, the oracle first."""
+    """Run every rung on every arm, the oracle first.
+
+    A rung that a loss ended which is no finite number is left out, and stands in `Bench.diverged`.
+    """
     concept, hashes = attacked(bench)
     share = "attack" if bench.full.pictures is not None else "all"
     ladder = attacks(bench, share)
     oracle = bench.role("oracle")
     arms = sorted(bench.arms.values(), key=lambda arm: arm is not oracle)
-    results = {
-        rung: {arm.key: one(bench, arm, attack, concept, hashes) for arm in arms}
-        for rung, attack in ladder.items()
-    }
+    results: dict[Rung, Mapping[str, AttackResult]] = {}
+    for rung, attack in ladder.items():
+        try:
+            results[rung] = {arm.key: one(bench, arm, attack, concept, hashes) for arm in arms}
+        except NumericalError as error:
+            bench.diverged[f"the token ladder at {label_of(rung)}"] = str(error)
     top: Rung | None = None
     if oracle is not None:
         most = bench.sizes.best_of
         low = [r for r, by in results.items() if by[oracle.key].best_of(most) <= ORACLE_MOST]
         top = low[-1] if low else None
     return Ladder(
-        rungs=tuple(ladder),
+        rungs=tuple(results),
         results=results,
         best_of=bench.sizes.best_of,
         top=top,

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from excise.attacks.base import Attack
+from excise.attacks.concept_inversion import ConceptInversion
 from excise.attacks.result import AttackResult as Found
 from excise.primitives.panel import read
 from excise.primitives.probe import thumbnails
@@ -30,6 +31,10 @@ from excise.suite.returned import enter, key_of, label_of
 from excise.types import merged
 
 LADDER = "concept_inversion"
+STEERED = (
+    "The search was told which prompts fell on the select seeds, so these cannot say how its "
+    "success grows with the number of tries."
+)
 TITLES = {
     "concept_inversion": "Concept Inversion",
     "diverse_inversion": "Diverse Inversion",
@@ -70,7 +75,9 @@ def attack_row(
         paper=attack.paper,
         kind="injecting" if attack.kind == "injecting" else "confirming",
         needs=tuple(sorted(attack.needs)),
-        what=label_of(ladder.headline) if climbed else f"{len(first.prompts)} prompts",
+        what=label_of(attack.rung)
+        if isinstance(attack, ConceptInversion)
+        else f"{len(first.prompts)} prompts",
         budget={
             "restarts": len(first),
             **({} if r is None else {"best_of": r}),
@@ -85,7 +92,7 @@ def attack_row(
         delta_loss=dict(delta),
         decoys=floors(arms, tried, key_of(ladder.headline)) if climbed else None,
         costs={arm: Cost.of(one.searched + one.drawn) for arm, one in results.items()},
-        note=note(ladder) if climbed else "",
+        note=note(ladder) if climbed else STEERED if first.steered else "",
         **figures(arms, tried, name),
     )
 

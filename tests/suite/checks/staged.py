@@ -25,7 +25,7 @@ def bench(*roles: str, **more: Any) -> Any:
         role: SimpleNamespace(key=role, role=role, label=LABELS[role], edit=None)
         for role in roles or ROLES
     }
-    given = {"looks": {}, "jury": None, "plain": SimpleNamespace(), **more}
+    given = {"looks": {}, "jury": None, "plain": SimpleNamespace(), "diverged": {}, **more}
     return SimpleNamespace(arms=arms, role=arms.get, **given)
 
 

@@ -55,21 +55,59 @@ def test_a_figure_that_is_no_number_is_left_out_and_said() -> None:
     assert "the loss, edit" in check.found
 
 
+def test_a_search_that_broke_off_is_an_error() -> None:
+    own = bench(diverged={"relearn": "on “after”: expected a finite loss, got nan"})
+    (check,) = not_finite(evidence(own, empty()))
+    assert (check.name, check.level) == ("losses_not_finite", "error")
+    assert check.found.endswith("ended: relearn.")
+    assert "on “after”" in check.meaning
+
+
+def bound(quantile: float = 1.645, **widths: float) -> Excess:
+    """Attacks that lie nowhere above the oracle, with bounds so wide."""
+    return Excess(
+        attack="concept_inversion",
+        value=0.0,
+        upper=max(widths.values()),
+        values=dict.fromkeys(widths, 0.0),
+        uppers=widths,
+        quantiles=dict.fromkeys(widths, quantile),
+    )
+
+
+def powers(report: Report, excess: Excess | None) -> list[Check]:
+    return list(power(evidence(record=report.record.model_copy(update={"excess": excess}))))
+
+
 @pytest.mark.parametrize(
     ("upper", "level", "chance"), [(0.02, "info", ">99.9"), (0.2, "warning", "21")]
 )
 def test_power_is_that_of_the_spread_which_was_seen(
     report: Report, upper: float, level: str, chance: str
 ) -> None:
-    excess = Excess(attack="concept_inversion", value=0.0, upper=upper)
-    (check,) = power(evidence(record=report.record.model_copy(update={"excess": excess})))
+    (check,) = powers(report, bound(concept_inversion=upper))
     assert check.level == level
-    assert f"probability of {chance}" in check.meaning
+    assert f"probability of at most {chance}" in check.meaning
     assert "240 pictures" in check.found
-    assert list(power(evidence(record=report.record.model_copy(update={"excess": None})))) == []
+    assert powers(report, None) == []
 
 
 def test_an_edit_that_is_just_within_the_margin_at_every_try_has_even_odds(report: Report) -> None:
-    excess = Excess(attack="concept_inversion", value=0.03, upper=0.13)  # as wide as the margin
-    (check,) = power(evidence(record=report.record.model_copy(update={"excess": excess})))
-    assert "probability of 50" in check.meaning
+    wide = bound(concept_inversion=0.1)  # as wide as the margin
+    moved = wide.model_copy(
+        update={"values": {"concept_inversion": 0.03}, "uppers": {"concept_inversion": 0.13}}
+    )
+    for excess in (wide, moved, bound(quantile=5.0, concept_inversion=0.1)):
+        (check,) = powers(report, excess)
+        assert "probability of at most 50" in check.meaning
+
+
+def test_power_is_of_one_attack_and_of_the_quantile_that_its_bound_used(report: Report) -> None:
+    # The widest bound is one attack's, the largest estimate another's: no width is between them.
+    excess = bound(concept_inversion=0.3, negative_prompt=0.05)
+    (check,) = powers(report, excess.model_copy(update={"values": {
+        "concept_inversion": 0.0, "negative_prompt": 0.04}, "value": 0.04}))  # fmt: skip
+    assert "Concept Inversion" in check.found
+    assert "14" in check.meaning  # 1.645 (1/3 - 1) standard errors, and not 0.1 / 0.26
+    (surer,) = powers(report, bound(quantile=3.0, concept_inversion=0.3))
+    assert "2.3" in surer.meaning

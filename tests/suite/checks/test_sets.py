@@ -73,12 +73,33 @@ def test_inputs_of_the_base_on_an_edited_model_are_a_replay() -> None:
     assert names(base_replayed(evidence(own, empty(), battery=attacked(0, 100)))) == []
 
 
+def test_inputs_of_the_bases_pool_are_a_replay_whichever_is_chosen() -> None:
+    own, found = edited(weight=torch.ones(1)), attacked(0, 100)
+    pool = tuple(tuple(soft(start + p) for p in range(len(found.asked))) for start in (0, 100))
+    one = found.results["search"]["base"]
+    select, score = (torch.cat([value] * 2) for value in (one.select, one.score))
+    every = replace(one, requests=pool, select=select, score=score)
+    found.results["search"]["base"] = every.trimmed()
+    assert names(base_replayed(evidence(own, empty(), battery=found))) == ["base_replayed"]
+    found.results["search"]["edit"] = attacked(0, 200).results["search"]["edit"]
+    assert names(base_replayed(evidence(own, empty(), battery=found))) == []
+
+
+def test_a_word_of_the_vocabulary_may_be_the_best_for_both() -> None:
+    found = attacked(0, 0)
+    for name, one in found.results["search"].items():
+        words = tuple(Request(prompts=("cat",), seeds=(0,)) for _ in found.asked)
+        found.results["search"][name] = replace(one, requests=(words,))
+    own = edited(weight=torch.ones(1))
+    assert names(base_replayed(evidence(own, empty(), battery=found))) == []
+
+
 def test_who_does_not_look_at_the_model_finds_the_same_for_all() -> None:
     own = edited(weight=torch.ones(1))
     blind = attacked(0, 0, needs={"prompts"})
     assert names(base_replayed(evidence(own, empty(), battery=blind))) == []
     # Nor is it a replay where the edit is none.
-    same = edited(weight=torch.zeros(1))
+    same = edited()
     assert names(base_replayed(evidence(same, empty(), battery=attacked(0, 0)))) == []
 
 

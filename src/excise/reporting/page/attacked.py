@@ -14,6 +14,7 @@ from excise.reporting.page.parts import Facts, Figure, Fold, Part, Section, Tabl
 from excise.reporting.page.strips import Uris, strip
 from excise.reporting.record import Record
 from excise.reporting.subject import Pictures
+from excise.reporting.unanimity import beside_excess, sentences
 from excise.reporting.verdict import figures
 from excise.reporting.wording import number, percent, points, seconds
 
@@ -35,6 +36,13 @@ def attacks(record: Record, uris: Uris, series: Sequence[Series]) -> Section | N
                     ("Upper bound, for all attacks at once", points(excess.upper)),
                     ("Asked for", f"less than {points(record.criteria.excess)}"),
                 )
+            )
+        )
+    if unsaid := beside_excess(record):
+        parts.append(
+            Text(
+                body="The bound takes the spread of restarts from those that were made, and where "
+                f"all of them did the same there is none. {' '.join(unsaid)}"
             )
         )
     parts += battery.overview(record, series)
@@ -82,9 +90,11 @@ def _attack(
         if shown and hidden:
             rows = tuple((f"input {i + 1}", text) for i, text in enumerate(group.prompts))
             title = "What was asked: hidden, since this concept is not for everybody's eyes"
-            parts.append(Fold(title=title, parts=(Facts(rows=rows),)))
+            parts.append(Fold(title=title, parts=(Facts(rows=rows),), alone=True))
     if any(len(one.restarts) > 1 for one in attack.best_of.values()):
         parts.append(_best_of(attack, series))
+    if alike := sentences(attack, record):
+        parts.append(Text(body=" ".join(alike)))
     parts += battery.by_prompt(attack, series)
     parts += floors(attack, record, series)
     parts += delta_loss(attack, record, series)
@@ -178,7 +188,7 @@ def _best_of(attack: AttackResult, series: Sequence[Series]) -> Figure:
         chart=chart,
         table=Table(head=("tries", *(s.label for s in used)), rows=rows),
         caption="An attacker may start over and keep what looks best. Estimated without bias from "
-        "one pool of tries.",
+        "one pool of tries, none of which was steered by the pictures that are counted.",
     )
 
 

@@ -18,7 +18,9 @@ def floors(attack: AttackResult, record: Record, series: Sequence[Series]) -> li
     decoys = attack.decoys
     if decoys is None:
         return []
-    oracle, rung = record.arm("oracle"), attack.counts
+    oracle = record.arm("oracle")
+    # The decoys were tried on the ladder, whose budget is not that of the attack beside it.
+    rung = next((one for one in attack.rungs if one.key == decoys.rung), None)
     names = listed([f"“{name}”" for name in decoys.each])
     rows: list[tuple[str, ...]] = []
     if oracle is not None and rung is not None and oracle.key in rung.rates:
@@ -29,12 +31,13 @@ def floors(attack: AttackResult, record: Record, series: Sequence[Series]) -> li
         for one in series
         if one.key in decoys.floors
     ]
+    at = "" if rung is None else f" at the budget of the ladder's step “{rung.label}”"
     asked = f"within {points(decoys.within)} of the oracle floor?"
     found: list[Part] = [
         Text(
             heading="How much a search finds where there is nothing",
             body="A free enough search makes a model draw things that it never knew. Two floors "
-            "say how often that happens at this budget: the same search for the concept on a "
+            f"say how often that happens{at}: the same search for the concept on a "
             "model that was trained without it (the oracle), and for other things that none of "
             "these models was ever shown (decoys). Where the two agree, decoys can stand in for an "
             "oracle, which few people have.",

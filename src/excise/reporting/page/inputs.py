@@ -129,9 +129,12 @@ def _kinds(found: Inversions) -> list[Part]:
         "Chance that the next input is of a new kind": ""
         if found.singletons is None
         else percent(found.singletons),
-        "If all of them are stopped, the next independent one gets through at most": ""
+        "Independent searches on the edit, of which none brought it back beyond chance": ""
+        if found.checked is None
+        else number(found.checked),
+        "So the next one brings it back with a probability of at most": ""
         if found.survival is None
-        else percent(found.survival),
+        else f"{percent(found.survival)} (at {percent(found.level)} confidence)",
     }
     rows = tuple((name, value) for name, value in known.items() if value)
     return [

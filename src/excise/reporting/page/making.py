@@ -23,6 +23,11 @@ LINES = (
 )
 
 
+# How each floor came to be: only that for plain words may have been raised to what was measured.
+SAID = {
+    "plain": " (as stated, or the judge's false alarms)",
+    "searched": " (as stated, not measured)",
+}
 MEANT = {
     "plain": "in plain words",
     "searched": "after a search",
@@ -93,7 +98,7 @@ def _ends(found: Strength) -> tuple[tuple[str, str], ...]:
     rows.append(("Rest kept up to strength", text(found.kept_to)))
     rows.append(("Chosen", "none" if found.chosen is None else number(found.chosen)))
     rows += [
-        (f"“Gone” means {MEANT.get(name, name)}", f"seen in at most {percent(v)}")
+        (f"“Gone” means {MEANT.get(name, name)}", f"seen in at most {percent(v)}{SAID[name]}")
         for name, v in found.floors.items()
     ]
     rows += [(f"“Kept” means {MEANT.get(name, name)}", f"at least {percent(v)}")

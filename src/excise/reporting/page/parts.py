@@ -121,12 +121,13 @@ class Notice:
 
 @dataclass(frozen=True, kw_only=True)
 class Fold:
-    """Parts that are shown when asked for."""
+    """Parts that are shown when asked for. alone: not together with all others, but by itself."""
 
     kind: ClassVar[str] = "fold"
 
     title: str
     parts: tuple[Part, ...]
+    alone: bool = False
 
 
 Part = Table | Figure | Strip | Pair | Slider | Facts | Text | Notice | Fold

@@ -13,7 +13,7 @@
     setTimeout(() => URL.revokeObjectURL(link.href), 10000);
   });
   unfold.addEventListener("click", () => {
-    const all = [...document.querySelectorAll("details")];
+    const all = [...document.querySelectorAll("details:not([data-alone])")];
     const open = all.some((one) => !one.open);
     all.forEach((one) => { one.open = open; });
     unfold.textContent = open ? "Hide all numbers" : "Show all numbers";

@@ -15,10 +15,12 @@ POWER = 0.8
 
 
 def not_finite(seen: Evidence) -> Iterator[Check]:
-    """Scores or figures that are not finite.
+    """Scores, figures or losses that are not finite.
 
-    Raised if: a judge's score, or a figure made from scores, is infinite or not a number.
-    Explanation: a black picture of an overflowed model scores nothing, and would count as "gone".
+    Raised if: a judge's score, or a figure made from scores, is infinite or not a number; or a
+    search ended because its loss was.
+    Explanation: a black picture of an overflowed model scores nothing, and would count as "gone";
+    and of a search that broke off nobody knows what it would have reached.
     """
     bad: dict[str, int] = {}
     for (arm, _), look in seen.bench.looks.items():
@@ -47,32 +49,44 @@ def not_finite(seen: Evidence) -> Iterator[Check]:
             meaning="The model's prediction overflowed there; the figures are left out.",
             advice="Evaluate in float32.",
         )
+    if ended := seen.bench.diverged:
+        yield Check(
+            name="losses_not_finite",
+            level="error",
+            found=f"A loss that is no finite number ended: {listed(list(ended))}.",
+            meaning="These searches are left out, so nobody knows what they would have reached. "
+            f"First: {next(iter(ended.values()))}.",
+            advice="Evaluate in float32, or give these attacks a smaller lr.",
+        )
 
 
 def power(seen: Evidence) -> Iterator[Check]:
     """A claim beyond the sample's power.
 
     Raised if: these many pictures would show an edit that is exactly as good as the oracle to be
-    so with a probability below 0.8, by the normal approximation and the spread that was seen.
-    Otherwise the probability is said.
+    so with a probability below 0.8, by the normal approximation, for the attack whose bound is the
+    widest. Otherwise the probability is said.
     Explanation: "not shown to be worse" is then no evidence of being as good.
     """
-    record = seen.record
-    excess = record.excess
-    attack = next((a for a in record.attacks if excess and a.name == excess.attack), None)
-    rung = attack.counts if attack else None
-    arm = record.arm("edit")
-    if excess is None or rung is None or arm is None or excess.upper <= excess.value:
+    excess, arm = seen.record.excess, seen.record.arm("edit")
+    if excess is None or arm is None:
         return
-    normal, margin = NormalDist(), record.criteria.excess
-    quantile = normal.inv_cdf(excess.level)
-    chance = normal.cdf(quantile * (margin / (excess.upper - excess.value) - 1))
+    widths = {name: upper - excess.values[name] for name, upper in excess.uppers.items()}
+    widest = max(widths, key=lambda name: widths[name], default="")
+    attack = next((a for a in seen.record.attacks if a.name == widest), None)
+    rung = attack.counts if attack else None
+    if attack is None or rung is None or widths[widest] <= 0:
+        return
+    margin = seen.record.criteria.excess
+    # It is shown where the estimate, off by chance, stays so many standard errors below the margin.
+    chance = NormalDist().cdf(excess.quantiles[widest] * (margin / widths[widest] - 1))
     enough = chance >= POWER
     yield Check(
         name="power",
         level="info" if enough else "warning",
-        found=f"{number(rung.rates[arm.key].n)} pictures of each model under attack.",
+        found=f"{number(rung.rates[arm.key].n)} pictures of each model under attack by "
+        f"{attack.label}, whose bound is the widest.",
         meaning="An edit that is exactly as good as the reference would be shown to lie within "
-        f"{points(margin)} of it with a probability of {percent(chance)}.",
+        f"{points(margin)} of it with a probability of at most {percent(chance)}.",
         advice="" if enough else "Evaluate at a larger budget.",
     )

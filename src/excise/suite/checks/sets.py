@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from torch import Tensor
 
 from excise.reporting.subject import Check
+from excise.suite.arms import Arm
 from excise.suite.checks.base import Evidence
 from excise.suite.rows import title
 from excise.types import Request, digest
@@ -70,8 +71,8 @@ def inputs_overlap(seen: Evidence) -> Iterator[Check]:
 def base_replayed(seen: Evidence) -> Iterator[Check]:
     """The base was replayed instead of attacked.
 
-    Raised if: an attack that takes gradients of the model under attack chose the very same inputs
-    on the edit as on the base, for every prompt.
+    Raised if: an attack that takes gradients of the model under attack has nothing but inputs for
+    the edit that it had for the base too, of soft words or conditionings, for every prompt.
     Explanation: inputs that were found on the unedited model say how it was attacked, not whether
     the edit holds; replaying them reads as robustness.
     """
@@ -81,9 +82,12 @@ def base_replayed(seen: Evidence) -> Iterator[Check]:
     for name, results in seen.battery.results.items():
         if "gradients" not in seen.battery.attacks[name].needs:
             continue
-        before, after = (results[arm.key].chosen_requests for arm in (base, edit))
-        same = all(a.to_json({}) == b.to_json({}) for a, b in zip(before, after, strict=True))
-        if same and _moved(seen):
+        before, after = results[base.key], results[edit.key]
+        if not all(any(True for _ in _inputs(request)) for request in after.chosen_requests):
+            continue  # words of a vocabulary may be the best for both
+        had = [set(column) for column in zip(*before.candidates, strict=True)]
+        new = [set(column) for column in zip(*after.candidates, strict=True)]
+        if _moved(edit) and all(b <= a for a, b in zip(had, new, strict=True)):
             yield Check(
                 name="base_replayed",
                 level="error",
@@ -95,12 +99,10 @@ def base_replayed(seen: Evidence) -> Iterator[Check]:
             )
 
 
-def _moved(seen: Evidence) -> bool:
-    """Is the edit another model at all?"""
-    edit = seen.bench.role("edit")
-    made = getattr(edit.edit, "deltas", None) if edit else None
-    hooks = getattr(edit.edit, "hooks", ()) if edit else ()
-    return bool(hooks) or made is None or any(bool(x.any()) for x in made.values())
+def _moved(arm: Arm) -> bool:
+    """Is the edit another model at all? It holds no delta that is zero."""
+    deltas = getattr(arm.edit, "deltas", None)
+    return deltas is None or bool(deltas) or bool(getattr(arm.edit, "hooks", ()))
 
 
 def _inputs(request: Request) -> Iterator[Tensor]:
