@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from excise.store.archive import Archive
 from excise.store.cache import Cache
 from excise.store.files import (
     Json,
@@ -21,6 +22,7 @@ from excise.store.temporary import sweep
 from excise.store.tensors import Artefact, hash_tensors, load_tensors, read_meta, save_tensors
 
 __all__ = [
+    "Archive",
     "Artefact",
     "Cache",
     "Json",

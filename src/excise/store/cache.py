@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -28,19 +29,16 @@ class Cache:
     def get(self, key: Json) -> Artefact | None:
         """What was put under `key`, or None."""
         try:
-            tensors, meta = load_tensors(self._path(key))
+            return entry(*load_tensors(self.path(key)), key)
         except BadFile:
             return None
-        if not isinstance(meta, dict) or meta.get("key") != canonical(key):
-            return None
-        return Artefact(tensors=tensors, record=meta.get("record"))
 
     def put(self, key: Json, tensors: Mapping[str, Tensor], record: Json = None) -> bool:
         """Keep an artefact under `key`; False if the folder cannot be written to or is full.
 
         A cache that does not work costs time, not the result, so this does not raise for it.
         """
-        path = self._path(key)
+        path = self.path(key)
         try:
             save_tensors(path, tensors, {"key": canonical(key), "record": record})
         except (ResourceError, BadFile):
@@ -48,9 +46,17 @@ class Cache:
         sweep(path.parent)
         return True
 
-    def _path(self, key: Json) -> Path:
+    def path(self, key: Json) -> Path:
+        """The file of `key`, whether or not there is one."""
         digest = hash_json(key)
         return self.root / digest[:2] / f"{digest[2:]}.safetensors"
+
+
+def entry(tensors: Mapping[str, Tensor], meta: Any, key: Json) -> Artefact | None:
+    """What a file of a cache holds, if it is that of `key`."""
+    if not isinstance(meta, dict) or meta.get("key") != canonical(key):
+        return None
+    return Artefact(tensors=tensors, record=meta.get("record"))
 
 
 def default_root() -> Path:

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load, save_file
 from torch import Tensor
 
 from excise.errors import BadFile
@@ -89,6 +89,21 @@ def load_tensors(path: Path | str, device: str = "cpu") -> tuple[dict[str, Tenso
             return {name: file.get_tensor(name) for name in file.keys()}, _meta(file, path)  # noqa: SIM118
         except SafetensorError as error:
             raise _damaged(path, error) from error
+
+
+def tensors_of(data: bytes, name: str) -> tuple[dict[str, Tensor], Any]:
+    """As `load_tensors`, from a file's bytes. name: what an error calls them.
+
+    Raises:
+        BadFile: damaged, cut short, or of another format.
+    """
+    try:
+        tensors = load(data)
+        length = int.from_bytes(data[:8], "little")  # of the header, which is JSON
+        text = json.loads(data[8 : 8 + length]).get("__metadata__", {}).get(_META)
+        return tensors, None if text is None else json.loads(text)
+    except (SafetensorError, ValueError) as error:
+        raise _damaged(name, error) from error
 
 
 def read_meta(path: Path | str) -> Any:
