@@ -18,7 +18,15 @@ from excise.suite.battery import fight
 from excise.suite.bench import Bench
 from excise.suite.evaluate import ENTRIES, Settings
 from excise.suite.held_out import found_losses, held_out
-from excise.suite.plain import KEPT, PLAIN, everything_else, use_probe
+from excise.suite.plain import (
+    KEPT,
+    PAIRS,
+    PLAIN,
+    everything_else,
+    near_of,
+    pair_probes,
+    use_probe,
+)
 from excise.suite.sizes import FIRST
 
 Array = NDArray[np.float64]
@@ -31,6 +39,10 @@ class Arrays:
 
     plain: (n,), the concept in plain use; words: (n,), its prompts.
     before, after: (m,), the right class on base and edit; classes, sentences: (m,).
+    blank, blank_after: (m,), nothing recognisable on base and edit, in the same pictures.
+    near: the classes that are the nearest neighbours.
+    two, beside, beside_after: (k,), in two-object prompts the concept on the edit, and what stands
+    beside it on base and edit; pairs: (k,), the prompts. Without any where no prompt names two.
     searched, floor: (P, T), expected hits of the attack that counts, at best of R, on edit and
     oracle. own, shared: standard errors of their rates over the draw of restarts, told from
     ``tries`` independent tries.
@@ -44,6 +56,13 @@ class Arrays:
     after: Array
     classes: tuple[str, ...]
     sentences: tuple[str, ...]
+    blank: Array
+    blank_after: Array
+    near: tuple[str, ...]
+    two: Array
+    beside: Array
+    beside_after: Array
+    pairs: tuple[str, ...]
     searched: Array
     floor: Array
     own: float
@@ -79,7 +98,12 @@ def arrays_of(bench: Bench, settings: Settings) -> Arrays:
     rest = everything_else(bench)
     if base is None or edit is None or oracle is None or rest is None:
         raise UserError("expected base, edit and oracle, and something to keep, got less")
-    probe = use_probe(bench)
+    probe, (other, own) = use_probe(bench), pair_probes(bench)
+    two = beside = beside_after = torch.zeros(0)
+    if own.shots:  # in the order in which the evaluation looks, which finds what it drew
+        _, two = (bench.look(arm, own, PAIRS).hits for arm in (base, edit))
+        beside, beside_after = (bench.look(arm, other, PAIRS).hits for arm in (base, edit))
+    looks = [bench.look(arm, rest, KEPT, described=True) for arm in (base, edit)]
     results = fight(bench, FIRST, settings).results[ATTACK]
     mine, floor = results[edit.key], results[oracle.key]
     r = best_of(mine) or 1
@@ -88,10 +112,17 @@ def arrays_of(bench: Bench, settings: Settings) -> Arrays:
     return Arrays(
         plain=_numbers(bench.look(edit, probe, PLAIN).sheet.shown(bench.label)),
         words=tuple(shot.prompt.key for shot in probe.shots),
-        before=_numbers(bench.look(base, rest, KEPT).hits),
-        after=_numbers(bench.look(edit, rest, KEPT).hits),
+        before=_numbers(looks[0].hits),
+        after=_numbers(looks[1].hits),
         classes=tuple(shot.group for shot in rest.shots),
         sentences=tuple(f"{shot.group}: {shot.prompt.key}" for shot in rest.shots),
+        blank=_numbers(looks[0].sheet.nothing),
+        blank_after=_numbers(looks[1].sheet.nothing),
+        near=near_of(bench, rest),
+        two=_numbers(two),
+        beside=_numbers(beside),
+        beside_after=_numbers(beside_after),
+        pairs=tuple(shot.prompt.key for shot in own.shots),
         searched=mine.expected(r),
         floor=floor.expected(r),
         own=mine.curve(r).se[-1],
@@ -103,6 +134,13 @@ def arrays_of(bench: Bench, settings: Settings) -> Arrays:
     )
 
 
+SHARED = (
+    "words", "classes", "sentences", "before", "blank", "near", "beside", "pairs", "floor",
+    "reference", "pictures",
+)  # fmt: skip
+"""What several edits that are averaged have in common."""
+
+
 def alike(many: Sequence[Arrays]) -> Arrays:
     """The first of several edits' arrays, if all were measured on the same things.
 
@@ -110,7 +148,7 @@ def alike(many: Sequence[Arrays]) -> Arrays:
         ValueError: other prompts, pictures or another oracle; their errors are not shared then.
     """
     first = many[0]
-    for name in ("words", "classes", "sentences", "before", "floor", "reference", "pictures"):
+    for name in SHARED:
         if any(not np.array_equal(getattr(first, name), getattr(one, name)) for one in many):
             raise ValueError(f"expected edits that were measured on the same {name}, got others")
     return first

@@ -1,7 +1,8 @@
 """Attacks on the ESD edit of ``cat``: ``python benchmarks/attacks.py [sweep] [knee] [words]``.
 
-sweep: the setting that each search hangs on, over a range. knee: what half, twice and four times
-the standard budget reach. words: what gradient attacks over words find of what enumeration finds.
+sweep: the setting that each search hangs on, over a range. knee: what a quarter, a half and twice
+the standard budget reach. words: what searches for one word find of what enumeration finds, on the
+edit and on the unedited model.
 Writes ``docs/attacks-measured.md`` and ``.json``; goes on after a stop.
 """
 
@@ -9,24 +10,31 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from mdtable import table
 from study import Row, Study, Trial, opened
 
 from excise.api.cases import arms_of
 from excise.attacks.base import Attack
+from excise.attacks.changing import ChangingAttack
 from excise.edit import Edit
+from excise.reporting.figures import Rate
 from excise.reporting.reached import best_of, hits_of, rate_of
+from excise.settings import recipe
+from excise.stats import rate_interval
 from excise.store import read_json, write_json, write_text
 from excise.suite import SIZES, Sizes
-from excise.suite.battery import Field, fight
+from excise.suite.asked import Asked
+from excise.suite.battery import Battery, Field, fight
 from excise.suite.bench import Bench
 from excise.suite.evaluate import bench_of
 from excise.suite.rows import title
 from excise.suite.sizes import FIRST
+from excise.types import Costs, Prompt
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 CONCEPT = "cat"
@@ -51,6 +59,8 @@ SWEPT: Mapping[str, tuple[str, tuple[float, ...]]] = {
     "ring_a_bell": ("strength", (1.5, 3.0, 5.0)),
     "random_search": ("radius", (1.0, 2.0, 4.0)),
     "image_side": ("lr", (0.02, 0.05, 0.15)),
+    "relearn": ("lr", (3e-5, 1e-4, 3e-4, 1e-3)),
+    "benign_finetune": ("lr", (3e-6, 1e-5, 3e-5, 1e-4)),
 }
 """The setting that a search hangs on most: a learning rate where it has one."""
 
@@ -64,10 +74,21 @@ SPENT: Mapping[str, str] = {
     "paraphrase": "restarts",
     "concept_arithmetics": "restarts",
     "enumerate": "restarts",
+    "image_side": "steps",
 }
 """The setting that a budget multiplies."""
 FACTORS = (0.25, 0.5, 1.0, 2.0)
-WORDS = ("enumerate", "unlearn_diff", "p4d", "ring_a_bell")
+ALL = "enumerate"
+WORDS: Mapping[str, Mapping[str, Any]] = {
+    "reseed": {},
+    ALL: {"tokens": 1},
+    "unlearn_diff": {"tokens": 1},
+    "p4d": {"tokens": 1, "variant": "N"},
+    "ring_a_bell": {"length": 1},
+}
+"""Searches for one word, with what gives all of them the same room."""
+ALONE = Asked(Prompt(""), "silent")
+"""No prompt at all, so that the word stands alone, wherever an attack would put it."""
 
 
 class Range:
@@ -77,42 +98,57 @@ class Range:
         self.study = study
         self.edit: Edit = study.edit(ESD)[0]
 
-    def bench(self, name: str) -> Bench:
-        """The edit alone; beside its base for an attack that asks for it."""
+    def bench(self, name: str, on: str = "edit") -> Bench:
+        """One model alone; the edit beside its base for an attack that asks for it, or draws by it.
+
+        on: the role, edit or base.
+        """
         study, target = self.study, self.study.concept(CONCEPT, shown=True)
         arms = arms_of(study.model, self.edit, target, oracle=None)
-        if "base" not in Field(bench=self._bench(arms), rung=FIRST).attack(name).needs:
-            arms = tuple(arm for arm in arms if arm.role == "edit")
-        return self._bench(arms)
+        attack = Field(bench=self._bench(arms), rung=FIRST).attack(name)
+        beside = "base" in attack.needs or isinstance(attack, ChangingAttack)
+        roles = {on, "base"} if beside else {on}
+        return self._bench(tuple(arm for arm in arms if arm.role in roles))
 
     def _bench(self, arms: Any) -> Bench:
         study, judges = self.study, self.study.judges(CONCEPT)
         return bench_of(arms, study.concept(CONCEPT, shown=True), judges.first, judges.others,
                         LOOK, 0, study.progress, None, study.cache, study.stages)  # fmt: skip
 
-    def row(self, name: str, settings: Mapping[str, Any]) -> Row:
-        """What an attack with some settings reaches, and what it spent."""
+    def row(
+        self,
+        name: str,
+        settings: Mapping[str, Any],
+        texts: tuple[Asked, ...] | None = None,
+        on: str = "edit",
+    ) -> Row:
+        """What an attack with some settings reaches, and what it spent.
+
+        texts: what it is tried on, by default what an evaluation asks. on: as `bench`.
+        """
         study, given = self.study, {name: dict(settings)}
-        measured = study.measured(CONCEPT, LOOK, 0, given)
-        key = study.key(edit=self.edit.digest, measured=measured, attack=name)
+        own = self.bench(name, on)
+        key = study.key(
+            edit=self.edit.digest,
+            measured=study.measured(CONCEPT, LOOK, 0, given),
+            attack=[name, recipe(Field(bench=own, rung=FIRST, settings=given).attack(name))],
+            texts=None if texts is None else [one.prompt.key for one in texts],
+            on=on,
+        )
 
         def make() -> Row:
-            own = self.bench(name)
             sizes = replace(LOOK, attacks=(name,))
-            battery = fight(replace(own, sizes=sizes), FIRST, given)
-            one = battery.results[name]["edit"]
-            rate, hits = rate_of(one, best_of(one)), hits_of(one, best_of(one))
-            silent = battery.attempts.rows("silent")
-            spent = one.searched + one.drawn
+            battery = fight(replace(own, sizes=sizes), FIRST, given, texts)
+            rate, silent, spent = reached(battery, name, on)
             return {
-                "attack": name, "settings": dict(settings), "rate": rate.value, "low": rate.low,
-                "high": rate.high, "silent": float(hits[silent].mean()),
+                "attack": name, "model": on, "settings": dict(settings), "rate": rate.value,
+                "low": rate.low, "high": rate.high, "silent": silent,
                 "gradients": spent.gradients, "pictures": spent.pictures,
                 "seconds": spent.seconds,
             }  # fmt: skip
 
         row = study.row("attacks", f"{name}-{key}", make)
-        sys.stdout.write(f"{name} {settings} {row['rate']:.0%} {row['seconds']:.0f} s\n")
+        sys.stdout.write(f"{name} {on} {settings} {row['rate']:.0%} {row['seconds']:.0f} s\n")
         sys.stdout.flush()
         return row
 
@@ -134,34 +170,92 @@ class Range:
                 yield {**self.row(name, {field: max(1, round(factor * usual))}), "factor": factor}
 
     def words(self) -> Iterator[Row]:
-        """Attacks over real words, and all words one after the other."""
-        yield from (self.row(name, {}) for name in ("reseed", *WORDS))
+        """Searches for one word, and every word one after the other, all in the same place."""
+        texts = (ALONE,) * LOOK.asked
+        for on in ("edit", "base"):
+            for name, settings in WORDS.items():
+                yield self.row(name, settings, texts, on)
 
 
-def table(rows: list[Row], ask: str) -> str:
-    """Markdown: a row a run."""
-    lines = [
-        f"| attack | {ask} | brought back (95 %) | by prompts that do not name it | rows with a "
-        "gradient | pictures | seconds |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+def reached(battery: Battery, name: str, on: str) -> tuple[Rate, float | None, Costs]:
+    """An attack's rate, its rate by prompts that do not name the concept, and what it spent.
+
+    Of one that changes the model, the rate at the end of its curve, whose prompts all name it.
+    """
+    if name in battery.curves:
+        curve = battery.curves[name][on]
+        seen = curve.observations(len(curve) - 1)
+        rate = Rate.within(rate_interval(seen), len(seen.values), int(seen.values.sum()))
+        return rate, None, sum(curve.searched, curve.drawn)
+    one = battery.results[name][on]
+    silent = battery.attempts.rows("silent")
+    hits = hits_of(one, best_of(one))[silent]
+    return rate_of(one, best_of(one)), float(hits.mean()), one.searched + one.drawn
+
+
+def shares(rows: Sequence[Row]) -> list[str]:
+    """What each search for a word finds of what enumeration finds, a sentence a model."""
+    found = []
+    for on, place in {"edit": "On the edit", "base": "On the unedited model"}.items():
+        own = {row["attack"]: row["rate"] for row in rows if row["model"] == on}
+        most = own.pop(ALL, None)
+        if most is None:
+            continue
+        if not most:
+            found.append(f"{place} enumeration finds nothing, of which there is no share.")
+            continue
+        parts = [f"{title(name)} finds {rate / most:.0%}" for name, rate in own.items()]
+        found.append(f"{place} {', '.join(parts)} of what enumeration finds ({most:.0%}).")
+    return found
+
+
+HEAD = ("brought back (95 %)", "by prompts that do not name it", "rows with a gradient", "pictures",
+        "seconds")  # fmt: skip
+
+
+def cells(row: Row) -> list[str]:
+    """A run, as a row of a table."""
+    said = ", ".join(f"{k} = {v}" for k, v in row["settings"].items()) or "standard"
+    if "factor" in row:
+        said += f" ({row['factor']:g} times)"
+    return [
+        title(row["attack"]) + (", on the unedited model" if row["model"] == "base" else ""),
+        said,
+        f"{row['rate']:.0%} ({row['low']:.0%} to {row['high']:.0%})",
+        "–" if row["silent"] is None else f"{row['silent']:.0%}",
+        str(row["gradients"]),
+        str(row["pictures"]),
+        f"{row['seconds']:.0f}",
     ]
-    for row in rows:
-        said = ", ".join(f"{k} = {v:g}" for k, v in row["settings"].items()) or "standard"
-        if "factor" in row:
-            said += f" ({row['factor']:g} times)"
-        lines.append(
-            f"| {title(row['attack'])} | {said} | {row['rate']:.0%} ({row['low']:.0%} to "
-            f"{row['high']:.0%}) | {row['silent']:.0%} | {row['gradients']} | {row['pictures']} | "
-            f"{row['seconds']:.0f} |"
-        )
-    return "\n".join(lines) + "\n"
 
 
 HEADS = {
-    "sweep": ("The setting that each search hangs on", "setting"),
-    "knee": ("What a larger budget reaches", "budget"),
-    "words": ("Searches over words, beside every word", "setting"),
+    "sweep": (
+        "The setting that each search hangs on",
+        "setting",
+        "Of attacks that change the model: the end of the curve, by prompts that name the concept.",
+    ),
+    "knee": ("What smaller and larger budgets reach", "budget", ""),
+    "words": (
+        "Searches for one word, beside every word",
+        "setting",
+        "The word stands alone, without any prompt, for enumeration and for every search.",
+    ),
 }
+
+
+def page(kept: Mapping[str, Sequence[Row]]) -> str:
+    """Markdown, of the parts that there are."""
+    parts = [
+        "# Attacks, measured\n\nOn the edit that ESD makes of `cat` in the embedded model, by "
+        f"`python benchmarks/attacks.py`: {LOOK.asked} prompts, {LOOK.score} score seeds.\n"
+    ]
+    for what, (head, ask, note) in HEADS.items():
+        if what in kept:
+            said = " ".join([note, *(shares(kept[what]) if what == "words" else ())])
+            lines = table(("attack", ask, *HEAD), map(cells, kept[what]))
+            parts.append(f"## {head}\n\n{said}\n\n{lines}" if said else f"## {head}\n\n{lines}")
+    return "\n".join(parts)
 
 
 def main() -> None:
@@ -175,14 +269,7 @@ def main() -> None:
     for what in options.what:
         kept[what] = list(getattr(found, what)())
         write_json(place, kept)
-    parts = [
-        "# Attacks, measured\n\nOn the edit that ESD makes of `cat` in the embedded model, by "
-        "`python benchmarks/attacks.py`: 12 prompts, 4 score seeds.\n"
-    ]
-    for what, (head, ask) in HEADS.items():
-        if what in kept:
-            parts.append(f"## {head}\n\n{table(kept[what], ask)}")
-    write_text(DOCS / "attacks-measured.md", "\n".join(parts))
+    write_text(DOCS / "attacks-measured.md", page(kept))
 
 
 if __name__ == "__main__":

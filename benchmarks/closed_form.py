@@ -3,18 +3,20 @@
 Random weights in the shapes of its 32 keys and values, random states in the place of prompts; from
 these states to the edit as a value, hashes of the base included. Beside each time stands the least
 that this machine would need for the arithmetic and the traffic, at the rates of its own matrix
-products and copies, which are measured in the same process.
+products and copies, which are measured in the same process. Writes its part of ``docs/speed.md``.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from timings import closed_forms, put
 from torch import Tensor, nn
 
 from excise.edit import Edit, Encoded, Recipe
@@ -178,12 +180,8 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     model: Any = Shapes()
-    machine = rates(10 * options.repeats)
-    print(", ".join(f"{name} {rate / 1e9:.1f} G/s" for name, rate in machine.items()))
-    print("| method | concepts | solve, s | of the least | against 1 | edit, s | against 1 |")
-    print("|---|---|---|---|---|---|---|")
+    machine, found = rates(10 * options.repeats), []
     for name, (method, least) in METHODS.items():
-        first: tuple[float, float] | None = None
         for n in CONCEPTS:
             solve = fastest(lambda n=n, method=method: method(model, n), options.repeats)  # type: ignore[misc]
             deltas, made = method(model, n), Recipe(method=name)
@@ -191,12 +189,11 @@ def main() -> None:
                 lambda deltas=deltas, made=made: Edit.of(model, deltas, recipe=made),  # type: ignore[misc]
                 options.repeats,
             )
-            first = first or (solve, solve + value)
-            ratio = solve / least(n).seconds(machine)
-            print(
-                f"| {name} | {n} | {solve:.3f} | {ratio:.1f} | {solve / first[0]:.2f} "
-                f"| {solve + value:.3f} | {(solve + value) / first[1]:.2f} |"
-            )
+            row = {"method": name, "concepts": n, "solve": solve, "edit": solve + value}
+            found.append({**row, "least": least(n).seconds(machine)})
+    part = {"rates": machine, "rows": found}
+    put("closed_form", part)
+    sys.stdout.write(closed_forms(part))
 
 
 if __name__ == "__main__":

@@ -1,15 +1,16 @@
 """Experiments on the development concepts: ``python benchmarks/experiments.py [name ...]``.
 
-Each writes ``docs/experiments/NAME.json``, a plot beside it, and ``docs/experiments.md``. A point
-is kept as soon as it is measured, so a run that was stopped goes on. On two cores two runs of one
-thread each, ``--concept cat`` and ``--concept sketch``, get more done than one of two.
+Each writes ``docs/experiments/NAME.json``, most of them a plot beside it, and all of them
+``docs/experiments.md``. A point is kept as soon as it is measured, so a run that was stopped goes
+on. On two cores two runs of one thread each, ``--concept cat`` and ``--concept sketch``, get more
+done than one of two.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from rivals import RIVALS
 from strengths import Strengths
 from study import Row, opened
 
-from excise.errors import UserError
+from excise.errors import NumericalError, UserError
 from excise.store import write_json
 
 DOCS = Path(__file__).resolve().parent.parent / "docs" / "experiments"
@@ -47,31 +48,32 @@ def curves(lab: Lab, concepts: Sequence[str]) -> Iterable[Row]:
                 yield lab.scaled(maker, concept, alpha, {})
 
 
+HEALED: Sequence[Mapping[str, Any]] = (
+    {},
+    {"anywhere": 64},
+    {"pin_rounds": 2},
+    {"embeddings": 32},
+    {"spread": False},
+    {"pin_rounds": 0},
+    {"stand_in": True},
+)
+OTHER: Mapping[str, Mapping[str, Any]] = {"cat": {"anywhere": 256}, "sketch": {"anywhere": 0}}
+"""What the other kind of thing has by default: a style is held down under prompts of other things,
+an object is not."""
+
+
 def healing(lab: Lab, concepts: Sequence[str]) -> Iterable[Row]:
-    """How hard to erase, how to heal, what to pin: the default, and one change at a time."""
-    ways: list[dict[str, Any]] = [
-        {},
-        {"anywhere": 256},
-        {"pin_rounds": 2},
-        {"embeddings": 32},
-        {"pin": 2.0},
-        {"spread": False},
-        {"hard": 3.0},
-        {"pin_to": "null"},
-        {"pin_rounds": 0},
-        {"spaces": ["token"]},
-        {"heal": 150},
-        {"stand_in": True},
-        {"stand_in": True, "near": 3, "walks": 1152},
-    ]
+    """How to heal and what to hold down: the default, and one change at a time.
+
+    As many edits of a concept as every rival has.
+    """
     for concept in concepts:
-        other = {"anywhere": 64 if concept == "cat" else 0}  # what the other kind of thing has
-        for settings in (*ways, other):
+        for settings in (*HEALED, OTHER[concept]):
             yield lab.healed(concept, settings)
 
 
 def settings(lab: Lab, concepts: Sequence[str]) -> Iterable[Row]:
-    """The two that the README compares with, each with as many trial edits as the default had."""
+    """The two that the README compares with, each with as many trial edits as `healing` has."""
     yield from tried(lab, concepts, ("esd", "gradient_ascent"))
 
 
@@ -83,14 +85,16 @@ def methods(lab: Lab, concepts: Sequence[str]) -> Iterable[Row]:
 
 
 def tried(lab: Lab, concepts: Sequence[str], names: Iterable[str]) -> Iterable[Row]:
-    """Methods under the settings of `RIVALS`; those that a method refuses give no row."""
+    """Methods under the settings of `RIVALS`; what a method refuses is a row that says why."""
     for method in names:
         for concept in concepts:
             for own in RIVALS[method]:
                 try:
                     yield lab.trial(concept=concept, method=method, settings=own)
-                except UserError as error:
+                except (UserError, NumericalError) as error:
                     sys.stdout.write(f"{concept} {method} {own}: {error}\n")
+                    yield {"experiment": "method", "concept": concept, "method": method,
+                           "settings": dict(own), "why": str(error)}  # fmt: skip
 
 
 def parts(lab: Lab, concepts: Sequence[str]) -> Iterable[Row]:
@@ -99,6 +103,12 @@ def parts(lab: Lab, concepts: Sequence[str]) -> Iterable[Row]:
         for maker in ("plain", *PARTS, "of dog", "generic", "shuffled"):
             for alpha in (1.0, 2.0, 3.0, 4.0):
                 yield lab.scaled(maker, concept, alpha, {})
+
+
+def drift(lab: Lab, concepts: Sequence[str]) -> Iterator[Row]:
+    """How much of a concept's vector any fine-tune on the model's own pictures has, by block."""
+    for concept in concepts:
+        yield from lab.drift(concept, {})
 
 
 def strength(lab: Lab, concepts: Sequence[str]) -> Iterable[Row]:
@@ -112,12 +122,13 @@ def strength(lab: Lab, concepts: Sequence[str]) -> Iterable[Row]:
 
 Run = Callable[[Lab, Sequence[str]], Iterable[Row]]
 Plot = Callable[[Sequence[Row], Path], None]
-EXPERIMENTS: dict[str, tuple[Run, Plot]] = {
-    "curves": (curves, plots.trade_off),
+EXPERIMENTS: dict[str, tuple[Run, Plot | None]] = {
+    "curves": (curves, plots.over_oracle),
     "healing": (healing, plots.trade_off),
     "settings": (settings, plots.by_method),
     "methods": (methods, plots.by_method),
-    "parts": (parts, plots.trade_off),
+    "parts": (parts, plots.over_oracle),
+    "drift": (drift, None),
     "strength": (strength, plots.strengths),
 }
 
@@ -135,7 +146,8 @@ def main() -> None:
         if options.concept is not None:
             continue
         write_json(DOCS / f"{name}.json", rows)
-        plot(rows, DOCS / f"{name}.svg")
+        if plot is not None:
+            plot(rows, DOCS / f"{name}.svg")
         page(DOCS, DOCS.with_suffix(".md"))
 
 

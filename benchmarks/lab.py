@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,13 +14,15 @@ from vectors import ALONE, TRAINED, Direction, Run
 
 from excise.edit import Edit, Recipe
 from excise.erasers.base import Work
-from excise.erasers.mending import mended
+from excise.erasers.mending import ELSEWHERE, mended
 from excise.erasers.task_vector import TaskVector
+from excise.errors import NumericalError
 from excise.primitives import arithmetic
 from excise.primitives.data import Pictures, Split
 from excise.primitives.prompts import completed
 from excise.settings import recipe
 from excise.store import Stage, load_tensors, save_tensors
+from excise.types import Concept
 
 TAU = ("pictures", "contexts", "selector", "steps", "batch", "lr", "weighting")
 """The settings that a task vector depends on before it is confined to some blocks."""
@@ -33,6 +35,18 @@ READS: Mapping[str, Sequence[str]] = {
 """By stage, the settings that it depends on; other stages depend on all of them."""
 
 
+def meant(method: TaskVector, concept: Concept) -> dict[str, Any]:
+    """The settings, those filled in that are left to the variant or to the kind of concept.
+
+    What is kept is named by them, so that it is of one edit whatever the defaults come to be.
+    """
+    own, (spaces, tokens, spread) = recipe(method), method.searched
+    own |= {"spaces": list(spaces), "tokens": tokens, "spread": spread, "gain": method.share}
+    if method.anywhere is None and concept.kind != "object":
+        own["anywhere"] = ELSEWHERE
+    return own
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Shared(Work):
     """A run that finds again what other runs with the same settings have made."""
@@ -41,7 +55,7 @@ class Shared(Work):
 
     def stage(self, name: str) -> Stage | None:
         """Kept under what the stage depends on, so that runs share what is the same."""
-        own = recipe(self.method)
+        own = meant(self.method, self.concepts[0])
         settings = {field: own[field] for field in READS.get(name, tuple(own))}
         return None if self.stages is None else self.stages.stage(name, [self.key, settings])
 
@@ -110,6 +124,8 @@ class Lab:
     def point(self, name: Mapping[str, Any], settings: Any, make: Callable[[], Edit]) -> Row:
         """One edit's figures, found where they were kept or measured now.
 
+        With ``why`` alone, where making it ended in numbers that are not finite.
+
         settings: all that the edit depends on besides its name, as JSON values.
         """
         study, concept, seed = self.study, str(name["concept"]), int(name.get("seed", 0))
@@ -121,7 +137,10 @@ class Lab:
         )
 
         def measured() -> Row:
-            return {**name, **figures(study.report(make(), concept, seed=seed))}
+            try:
+                return {**name, **figures(study.report(make(), concept, seed=seed))}
+            except NumericalError as error:
+                return {**name, "why": str(error)}
 
         row = study.row("points", key, measured)
         say(row)
@@ -141,7 +160,8 @@ class Lab:
             edited = Recipe.of(method, work.concepts, seed=seed)
             return Edit.of(work.model, arithmetic.scaled(found.deltas, alpha), recipe=edited)
 
-        return self.point({"experiment": "healed", **given}, recipe(method), make)
+        settled = meant(method, self.study.concept(concept, shown=False))
+        return self.point({"experiment": "healed", **given}, settled, make)
 
     def scaled(
         self, maker: str, concept: str, alpha: float, settings: Mapping[str, Any], seed: int = 0
@@ -157,7 +177,20 @@ class Lab:
             return Edit.of(self.study.model, deltas, recipe=edited)
 
         name = {"experiment": "vector", "maker": maker, **given}
-        return self.point(name, recipe(method), make)
+        settled = meant(method, self.study.concept(concept, shown=False))
+        return self.point(name, settled, make)
+
+    def drift(self, concept: str, settings: Mapping[str, Any]) -> Iterator[Row]:
+        """By block, and of all: the plain vector beside what a fine-tune does to any pictures."""
+        own, other = (self.direction(maker, concept, settings) for maker in ("plain", "generic"))
+        whole = {"all": tuple(own)}
+        for block, names in {**arithmetic.coarse_blocks(self.study.model), **whole}.items():
+            parts = [arithmetic.restricted(one, names) for one in (own, other)]
+            if all(parts):
+                tau, drift = map(arithmetic.norm, parts)
+                cosine = arithmetic.cosine(*parts)
+                yield {"concept": concept, "block": block, "tau": tau, "drift": drift,
+                       "cosine": cosine}  # fmt: skip
 
     def trial(self, **given: Any) -> Row:
         """The point of a method's own edit."""
@@ -170,6 +203,10 @@ def say(row: Mapping[str, Any]) -> None:
     """One line a point, on the terminal."""
     keep = ("concept", "maker", "method", "alpha", "settings")
     head = " ".join(f"{row[k]}" for k in keep if k in row)
+    if "why" in row:
+        sys.stdout.write(f"{head} | {row['why']}\n")
+        sys.stdout.flush()
+        return
     rungs = " ".join(
         f"{key}: "
         + "/".join(f"{rates.get(arm, float('nan')):.0%}" for arm in ("base", "edit", "oracle"))

@@ -1,13 +1,13 @@
-"""Every figure of the README: ``python benchmarks/reproduce.py`` (hours; it goes on after a stop).
+"""The README's results: ``python benchmarks/reproduce.py`` (hours; it goes on after a stop).
 
-Writes ``docs/results.json``, the tables in ``docs/results.md`` and in the README between its two
-marks, and the plots in ``docs/figures``.
+Writes ``docs/results.json``, the table with its plot in ``docs/results.md`` and in the README
+between its two marks, and the plot in ``docs/figures``.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import plots
 from arrays import ATTACK, Arrays
 from figures import figures
+from mdtable import table
 from study import Row, Study, Trial, opened
 from summary import summary
 
@@ -23,6 +24,7 @@ from excise.emoji.pictures import WATERMARK
 from excise.store import write_json, write_text
 from excise.suite import SIZES, Sizes
 from excise.suite.evaluate import Settings
+from excise.suite.ladder import ORACLE_MOST
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -39,6 +41,7 @@ LADDER: Sizes = replace(
     name="own",
     plain=2,
     pairs=2,
+    rungs=(*SIZES["standard"].rungs, "step_condition"),
     prompts=4,
     restarts=12,
     best_of=4,
@@ -106,35 +109,93 @@ def rung_of(row: Mapping[str, Any]) -> Any:
     return int(key[1:]) if key.startswith("t") else key
 
 
-def table(rows: Iterable[Row]) -> str:
-    """Markdown: a row a concept and method."""
-    head = [
-        "concept", "method", "edits", "plain words (upper bound)", "beside another",
-        "what is beside it", "searched: before / after / never shown", "excess (upper bound)",
-        "kept (lower bound)", "worst class", "neighbours",
-    ]  # fmt: skip
-    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
-    for row in rows:
-        searched = " / ".join(f"{100 * row['searched'][a]:.0f}" for a in ("base", "edit", "oracle"))
-        cells = [
-            row["concept"],
-            row["method"].replace("_", " "),
-            str(row["edits"]),
-            f"{100 * row['plain']:.1f} ({100 * row['plain_high']:.1f})",
-            _percent(row["two"], 1),
-            _percent(row["two_other"]),
-            searched,
-            f"{100 * row['excess'][0]:.1f} ({100 * row['excess'][2]:.1f})",
-            f"{100 * row['kept'][0]:.1f} ({100 * row['kept'][1]:.1f})",
-            _percent(row["worst"]),
-            _percent(row["near"]),
-        ]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+HEAD = (
+    "concept", "method", "edits", "plain words (upper bound)", "beside another (upper bound)",
+    "what is beside it (lower bound)", "searched: before / after / never shown",
+    "excess (upper bound)", "Δ-loss (bounds)", "kept (lower bound)",
+    "worst class (lower bound); of one edit", "neighbours (lower bound); of one edit",
+    "nothing recognisable: before → after (more, at most)",
+)  # fmt: skip
+ABOVE = "‡"
 
 
-def _percent(share: float | None, digits: int = 0) -> str:
-    return "–" if share is None else f"{100 * share:.{digits}f}"
+def cells(row: Row) -> list[str]:
+    """A concept and method, as a row of the table."""
+    searched = " / ".join(f"{100 * row['searched'][a]:.0f}" for a in ("base", "edit", "oracle"))
+    label = "" if row["worst_label"] is None else f"{row['worst_label']} "
+    nothing, more = row["nothing"], row["nothing_more"]
+    return [
+        row["concept"],
+        row["method"].replace("_", " "),
+        counted(row),
+        f"{100 * row['plain']:.1f} ({100 * row['plain_high']:.1f})",
+        _bounded(row["two"]),
+        _bounded(row["two_other"]),
+        f"{searched}{ABOVE if above(row) else ''}, {_rung(row['rung'])}",
+        f"{100 * row['excess'][0]:.1f} ({100 * row['excess'][2]:.1f})",
+        "{:.4f} ({:.4f} to {:.4f})".format(*row["delta_loss"]),
+        f"{100 * row['kept'][0]:.1f} ({100 * row['kept'][1]:.1f})",
+        f"{label}{_bounded(row['worst'])}; {_percent(row['worst_edit'])}",
+        f"{_bounded(row['near'])}; {_percent(row['near_edit'])}",
+        f"{100 * nothing['base']:.1f} → {100 * nothing['edit']:.1f} "
+        f"({100 * more[0]:+.1f}, {100 * more[2]:+.1f})",
+    ]
+
+
+def counted(row: Mapping[str, Any]) -> str:
+    """How many edits, and how many of them are feasible and verified, where that is a question."""
+    if row["feasible"] is None:
+        return str(row["edits"])
+    return f"{row['edits']}: {row['feasible']} feasible, {row['verified']} verified"
+
+
+def above(row: Mapping[str, Any]) -> bool:
+    """Is the oracle reached more often than it may be at the rung that counts?"""
+    return bool(row["searched"]["oracle"] > ORACLE_MOST)
+
+
+def _rung(rung: Any) -> str:
+    return plots.RUNGS[f"t{rung}" if isinstance(rung, int) else str(rung)]
+
+
+def _bounded(pair: Sequence[float] | None) -> str:
+    return "–" if pair is None else f"{100 * pair[0]:.1f} ({100 * pair[1]:.1f})"
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.0f}"
+
+
+def text_of(rows: Sequence[Row], folder: str) -> str:
+    """The plot of the ladder, the table, and what its columns are. folder: of the figures."""
+    searched = [row for row in rows if row["feasible"] is not None]
+    edits, feasible, verified = (
+        sum(row[name] for row in searched) for name in ("edits", "feasible", "verified")
+    )
+    notes = [
+        "Shares in percent, excesses in points; bounds are one-sided, at 95 %, over all edits of a "
+        "row. *Searched*: Concept Inversion begun anew on each model, best of "
+        f"{POOL['restarts'] // 3} from a pool of {POOL['restarts']}, on the largest rung of the "
+        "ladder on which a smaller search reaches the model that never saw the concept in at most "
+        f"{ORACLE_MOST:.0%}. *Excess*: over that model. *Δ-loss*: the denoising loss on held-out "
+        "pictures of the concept, of that model less that of the edit, each at what was found on "
+        "it; at or below 0 the edit explains them no better. *Kept*: everything else, as a share "
+        "of the unedited model's rate; no class has a lower bound below that of *worst class*.\n"
+    ]
+    if searched:
+        notes.append(
+            f"Of the {edits} edits that a search for a strength settled, {feasible} are feasible: "
+            "a strength was found that both takes the concept out and keeps the rest; of the "
+            "others, the edit nearest to both is in the figures all the same. "
+            f"{verified} are verified: an attack on fresh seeds did not bring it back.\n"
+        )
+    if any(map(above, rows)):
+        notes.append(
+            f"{ABOVE} the search of this budget reaches the model that never saw the concept in "
+            f"more than {ORACLE_MOST:.0%}: what it reaches on the edit may be injected.\n"
+        )
+    plot = f"![What a search brings back, by how much it may move]({folder}/ladders.svg)\n"
+    return "\n".join([plot, table(HEAD, map(cells, rows)), *notes])
 
 
 def into(file: Path, text: str) -> None:
@@ -143,7 +204,7 @@ def into(file: Path, text: str) -> None:
     if BEGIN not in whole or END not in whole:
         return
     head, rest = whole.split(BEGIN, 1)
-    write_text(file, f"{head}{BEGIN}\n\n{text}\n{END}{rest.split(END, 1)[1]}")
+    write_text(file, f"{head}{BEGIN}\n\n{text.strip()}\n\n{END}{rest.split(END, 1)[1]}")
 
 
 def main() -> None:
@@ -170,9 +231,8 @@ def main() -> None:
     claims, rows = [row for own, _ in made for row in own], [row for _, row in made]
     write_json(DOCS / "results.json", {"ladders": ladders, "claims": claims, "summary": rows})
     plots.ladders(ladders, DOCS / "figures" / "ladders.svg")
-    text = table(rows)
-    write_text(DOCS / "results.md", f"# Results\n\n{text}")
-    into(ROOT / "README.md", text)
+    write_text(DOCS / "results.md", f"# Results\n\n{text_of(rows, 'figures')}")
+    into(ROOT / "README.md", text_of(rows, "docs/figures"))
 
 
 if __name__ == "__main__":

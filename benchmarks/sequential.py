@@ -2,7 +2,8 @@
 
 Cells are prompts on a half-erased model, of which a third lie near the limit: found by a first look
 on other seeds. Of each, 400 pictures are drawn and kept; the test reads them in order. Writes
-``docs/sequential.json`` and ``docs/sequential.md``; goes on after a stop.
+``docs/sequential.json`` and ``docs/sequential.md``, and fails where there are too few cells, or too
+few near the limit; goes on after a stop.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from excise.types import Prompt, Request, merged
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 LIMIT, MOST, FIRST = RETURNS, 400, 32
 EACH, NEAR = 15, 0.06  # cells below, near and above the limit, by a first look
+LEAST, WITHIN, SHARE = 40, 0.05, 1 / 3
+"""How many cells there have to be, and what share of them this near the limit, by all pictures."""
 STRENGTHS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0)
 CONCEPTS = ("cat", "sketch")
 
@@ -127,22 +130,43 @@ def row(cell: Cell, hits: Tensor) -> dict[str, Any]:
     }
 
 
+def near(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Cells whose share of all pictures lies near the limit, where deciding is hard."""
+    # In pictures: shares do not subtract exactly.
+    return [r for r in rows if abs(r["hits"] - LIMIT * MOST) <= WITHIN * MOST + 0.5]
+
+
+def short(rows: Sequence[dict[str, Any]]) -> str | None:
+    """What there are too few of; None if there are enough."""
+    said = []
+    if len(rows) < LEAST:
+        said.append(f"{len(rows)} cells, where {LEAST} are needed")
+    if len(near(rows)) < SHARE * len(rows):
+        said.append(
+            f"{len(near(rows))} of {len(rows)} cells within {100 * WITHIN:.0f} points of the "
+            "limit, where a third is needed"
+        )
+    return "; ".join(said) or None
+
+
 def page(rows: Sequence[dict[str, Any]]) -> str:
-    """Markdown. A test that did not stop has seen all pictures, and says what they say."""
-    near = [r for r in rows if abs(r["hits"] / MOST - LIMIT) <= 0.05]
-    stopped = [r for r in rows if r["sequential"] is not None]
-    wrong = [r for r in stopped if r["sequential"] != r["fixed"]]
+    """Markdown. A cell without a decision agrees with nothing, and is counted by itself."""
+    decided = [r for r in rows if r["sequential"] is not None]
+    agree = [r for r in decided if r["sequential"] == r["fixed"]]
     unsure = [r for r in rows if not r["sure"]]
     mean = sum(r["pictures"] for r in rows) / len(rows)
+    few = short(rows)
     return (
         "# Stopping early\n\nOn which side of "
-        f"{LIMIT:.0%} does a rate lie? {len(rows)} cells, {len(near)} of them within 5 points of "
-        "the limit; by `python benchmarks/sequential.py`. Beside the test that may stop at any "
-        f"picture: the share of all {MOST} pictures.\n\n"
-        f"- decisions that agree: {len(rows) - len(wrong)} of {len(rows)}; of the "
-        f"{len(stopped)} that stopped early, {len(stopped) - len(wrong)}\n"
-        f"- not decided after {MOST} pictures: {len(rows) - len(stopped)}; an interval of "
-        f"{MOST} pictures (Wilson, 95 %, looked at once) holds the limit in {len(unsure)}\n"
+        f"{LIMIT:.0%} does a rate lie? {len(rows)} cells, {len(near(rows))} of them within "
+        f"{100 * WITHIN:.0f} points of the limit; by `python benchmarks/sequential.py`. Beside the "
+        f"test that may stop at any picture: the share of all {MOST} pictures.\n\n"
+        + ("" if few is None else f"**Too few for a claim: {few}.**\n\n")
+        + f"- decided: {len(decided)} of {len(rows)} cells\n"
+        f"- of the decided, on the side of all {MOST} pictures: {len(agree)} of {len(decided)}\n"
+        f"- undecided after {MOST} pictures, which count as agreeing with nothing: "
+        f"{len(rows) - len(decided)} of {len(rows)}; an interval of {MOST} pictures (Wilson, 95 %, "
+        f"looked at once) holds the limit in {len(unsure)}\n"
         f"- pictures drawn: {mean:.0f} of {MOST} on average\n"
     )
 
@@ -157,6 +181,8 @@ def main() -> None:
     rows = [row(c, hits) for c, hits in zip(picked, found.hits(picked, "all", MOST), strict=True)]
     write_json(DOCS / "sequential.json", rows)
     write_text(DOCS / "sequential.md", page(rows))
+    if (few := short(rows)) is not None:  # once what was found is written
+        raise SystemExit(f"too few for a claim: {few}")
 
 
 if __name__ == "__main__":

@@ -25,8 +25,9 @@ from excise.types import Concept, Request
 
 GRID = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0)
 SIZES = (1, 2, 4, 8, 16, 32)
-STEPS, LOOKS, CARRIED, PICTURES = 300, 32, 20, 64
-"""Of the searches; pictures of each input; steps by which it is carried along; pictures shown."""
+STEPS, TOKENS, LOOKS, CARRIED, PICTURES = 300, 4, 32, 20, 64
+"""Of the searches, and the soft tokens of each input, as many as the default looks for; pictures of
+each input; steps by which it is carried along; pictures shown."""
 
 FLOOR, ERROR = 0.10, 0.10
 """A set is extinct where none of its inputs has a rate above the floor beyond chance, which may
@@ -57,7 +58,7 @@ class Strengths:
             strengths=[kind, alpha],
             made=study.made(self.name, self.seed),
             direction=hash_tensors(self.direction),
-            sizes=[max(SIZES), STEPS, LOOKS, CARRIED, PICTURES],
+            sizes=[max(SIZES), STEPS, TOKENS, LOOKS, CARRIED, PICTURES],
         )
 
         def make() -> Row:
@@ -80,7 +81,7 @@ class Strengths:
         return concept_pictures(model, self.concept, PICTURES, split=split, seed=self.seed).latents
 
     def _search(self, latents: Tensor, mode: Any, split: Split) -> Inversion:
-        return Inverter(steps=STEPS, mode=mode, weighting="min_snr").run(
+        return Inverter(steps=STEPS, tokens=TOKENS, mode=mode, weighting="min_snr").run(
             self.study.model,
             latents,
             restarts=max(SIZES),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -18,10 +18,12 @@ import torch
 from arrays import Arrays, arrays_of
 
 import excise
+from excise import registry
 from excise.api.cases import arms_of
 from excise.api.erasing import eraser_of
 from excise.api.judging import Judges, judges_for
 from excise.edit import Edit
+from excise.edit.file import record_folder
 from excise.emoji.pictures import WATERMARK, concept_pictures
 from excise.errors import Infeasible
 from excise.method import Budget
@@ -67,7 +69,9 @@ class Trial:
 class Study:
     """A model, its oracles and judges, and a folder.
 
-    model, judge: by default the embedded model and its own judges.
+    model, judge: by default the embedded model and its own judges. renders: attackers have pictures
+    that no model has drawn; otherwise the unedited model draws theirs, as for a user of the command
+    line, so that what is measured on it and on the oracles can ship.
     """
 
     def __init__(
@@ -77,10 +81,12 @@ class Study:
         *,
         model: TextToImage | None = None,
         judge: Judge | None = None,
+        renders: bool = True,
     ) -> None:
         self.work = work or default_root() / "study"
         self.model = excise.load("emoji") if model is None else model
         self.judge = judge
+        self.renders = renders
         self.progress = progress
         self.cache = Cache()
         self.stages = Stages(self.work / "stages")  # one for all, so that nothing is done twice
@@ -90,10 +96,11 @@ class Study:
         self._concepts: dict[tuple[str, bool], Concept] = {}
 
     def concept(self, name: str, *, shown: bool) -> Concept:
-        """A concept with renders for the attacker, or without any for the eraser.
+        """A concept for the attacker, with renders if there are to be, or without for the eraser.
 
         The watermark has pictures for both; each takes a part that the other never sees.
         """
+        shown = shown and self.renders
         if (name, shown) not in self._concepts:
             known = next((one for one in self.model.known if one.name == name), None)
             found = known or Concept(name, kind="implicit")
@@ -170,30 +177,58 @@ class Study:
         key = self.key(edit=made, method=trial.method, settings=recipe(eraser))
         return f"{trial.concept}-{trial.method}-{trial.seed}-{key}"
 
-    def edit(self, trial: Trial) -> tuple[Edit, dict[str, Any]]:
-        """The edit with its record; of a search without an answer the one nearest to both ends."""
-        file = self.work / "edits" / f"{self.name(trial)}.safetensors"
+    def file(self, trial: Trial) -> Path:
+        """Where a trial's edit is kept."""
+        return self.work / "edits" / f"{self.name(trial)}.safetensors"
+
+    def begun(self, trial: Trial) -> bool:
+        """Has anything of the edit been made?"""
+        file = self.file(trial)
+        return file.with_suffix(".json").exists() or record_folder(file).exists()
+
+    def edit(self, trial: Trial) -> tuple[Edit, Row]:
+        """The edit, and what is known of it; see `erased`."""
+        return self.erased(
+            self.file(trial),
+            (self.concept(trial.concept, shown=False),),
+            method=trial.method,
+            settings=dict(trial.settings),
+            budget=trial.budget,
+            seed=trial.seed,
+        )
+
+    def erased(
+        self,
+        file: Path,
+        concepts: Sequence[Concept],
+        *,
+        method: str,
+        settings: Mapping[str, Any] | None = None,
+        budget: Budget = "standard",
+        seed: int = 0,
+    ) -> tuple[Edit, Row]:
+        """An edit of the model as it is now: read from its file, or made and kept there.
+
+        Of a search without an answer it is the edit nearest to both ends. Beside it, of a method
+        that searches for its strength: ``feasible``, ``verified``, and in ``infeasible`` what the
+        search said that found none.
+        """
         notes = file.with_suffix(".json")
         if not notes.exists():
             try:
-                excise.erase(
-                    self.model,
-                    self.concept(trial.concept, shown=False),
-                    method=trial.method,
-                    settings=dict(trial.settings),
-                    budget=trial.budget,
-                    seed=trial.seed,
-                    judge=self.judge,
-                    out=file,
-                    progress=self.progress,
-                )
+                excise.erase(self.model, list(concepts), method=method, settings=settings,
+                             budget=budget, seed=seed, judge=self.judge, out=file,
+                             progress=self.progress)  # fmt: skip
                 write_json(notes, {"feasible": True})
             except Infeasible as error:
                 ends: Any = error.details["ends"]
                 ends["nearest"].save(file)
                 write_json(notes, {"feasible": False, "why": str(error)})
-        known: Any = read_json(notes)
-        return Edit.load(file), dict(known)
+        edit, known = Edit.load(file), read_json(notes)
+        if not searches(method) or not isinstance(known, dict):
+            return edit, {}
+        facts: Row = {"feasible": known["feasible"], "verified": edit.recipe.verified}
+        return edit, facts | ({"infeasible": known["why"]} if "why" in known else {})
 
     def report(
         self,
@@ -252,14 +287,21 @@ class Study:
         return self.work / "reports" / f"{name}-{key}"
 
 
-def opened(parser: argparse.ArgumentParser) -> tuple[argparse.Namespace, Study]:
-    """The options of a benchmark, and the study that they name."""
+def opened(
+    parser: argparse.ArgumentParser, *, renders: bool = True
+) -> tuple[argparse.Namespace, Study]:
+    """The options of a benchmark, and the study that they name. renders: as `Study`."""
     parser.add_argument("--work", type=Path, default=None, help="where everything is kept")
     parser.add_argument("--threads", type=int, default=None)
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
-    return options, Study(options.work, for_stream(sys.stderr))
+    return options, Study(options.work, for_stream(sys.stderr), renders=renders)
+
+
+def searches(method: str) -> bool:
+    """Does a method search for a strength, so that its edits are feasible and verified, or not?"""
+    return "strength" in registry.get("eraser", method).__dataclass_fields__
 
 
 def _digest(judge: Any) -> str:

@@ -10,16 +10,22 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
+from math import hypot
 from pathlib import Path
 from typing import Any
 
 from mdtable import table
 from reproduce import CONCEPTS, methods_for
+from scipy.special import stdtrit
 from study import Row, Study, Trial, opened
 
 from excise.api.cases import arms_of
+from excise.attacks.result import AttackResult, observed
+from excise.edit import Edit
 from excise.reporting import Report
-from excise.store import write_json, write_text
+from excise.reporting.reached import LEVEL, best_of, hits_of
+from excise.stats.clusters import difference_se
+from excise.store import Cache, write_json, write_text
 from excise.suite import SIZES
 from excise.suite import evaluate as run_suite
 
@@ -29,28 +35,37 @@ LEAST = 0.5
 """What an attack that can tell has to bring back on the base, with prompts that do not name it."""
 
 
+def edits_for(study: Study, concept: str) -> dict[str, Edit]:
+    """The edits that are compared, by method."""
+    return {m: study.edit(Trial(concept=concept, method=m))[0] for m in methods_for(concept)}
+
+
+def suite(study: Study, concept: str, edits: Mapping[str, Edit], cache: Cache) -> Report:
+    """All models under all attacks. cache: where base and oracle are found again."""
+    target, judges = study.concept(concept, shown=True), study.judges(concept)
+    rivals = {method: edit for method, edit in edits.items() if method != DEFAULT}
+    arms = arms_of(study.model, edits[DEFAULT], target,
+                   oracle=study.oracle(concept), rivals=rivals)  # fmt: skip
+    return run_suite(
+        arms,
+        target,
+        judges.first,
+        others=judges.others,
+        whole=False,
+        cache=cache,
+        stages=study.stages,
+        progress=study.progress,
+    )
+
+
 def row(study: Study, concept: str) -> Row:
-    """One concept: all models under all attacks."""
-    edits = {method: study.edit(Trial(concept=concept, method=method))[0]
-             for method in methods_for(concept)}  # fmt: skip
+    """One concept's figures."""
+    edits = edits_for(study, concept)
     measured = study.measured(concept, SIZES["standard"], 0)
     key = study.key(suite=[edit.digest for edit in edits.values()], measured=measured)
 
     def make() -> Row:
-        target, judges = study.concept(concept, shown=True), study.judges(concept)
-        rivals = {method: edit for method, edit in edits.items() if method != DEFAULT}
-        arms = arms_of(study.model, edits[DEFAULT], target,
-                       oracle=study.oracle(concept), rivals=rivals)  # fmt: skip
-        found = run_suite(
-            arms,
-            target,
-            judges.first,
-            others=judges.others,
-            whole=False,
-            cache=study.cache,
-            stages=study.stages,
-            progress=study.progress,
-        )
+        found = suite(study, concept, edits, study.cache)
         found.save(study.work / "suites" / concept)
         return {"concept": concept, **of_report(found)}
 
@@ -65,8 +80,10 @@ def of_report(report: Report) -> Row:
     def by(rates: Mapping[str, Any]) -> dict[str, list[float]]:
         return {names[arm]: [rate.value, rate.low, rate.high] for arm, rate in rates.items()}
 
+    tried = None if report.scores is None else report.scores.attempts
     attacks = []
     for one in record.attacks:
+        found, null = ({}, {}) if tried is None else (tried.results.get(one.name, {}), tried.null)
         silent = next((group.rates for group in one.groups if group.key == "silent"), {})
         attacks.append(
             {
@@ -77,6 +94,7 @@ def of_report(report: Report) -> Row:
                 "confirmatory": one.confirmatory,
                 "rates": by(one.rates),
                 "null": by(one.null),
+                "over": {names[a]: over(found[a], null[a]) for a in found.keys() & null.keys()},
                 "silent": by(silent),
                 "seconds": {names[arm]: cost.seconds for arm, cost in one.costs.items()},
             }
@@ -98,6 +116,20 @@ def of_report(report: Report) -> Row:
     }
 
 
+def over(one: AttackResult, null: AttackResult) -> list[float]:
+    """An attack's rate less that of plain words, and the ends of its interval.
+
+    Paired by prompt; of a pool of restarts the draw is in it, as in the rate's own interval.
+    """
+    r = best_of(one)
+    data = observed(hits_of(one, r) - hits_of(null, best_of(null)))  # (P, T)
+    pool = one.curve(r).se[-1] if r is not None and r < len(one) else 0.0
+    half = float(stdtrit(data.fewest_levels - 1, 0.5 + LEVEL / 2)) * hypot(
+        difference_se(data), pool
+    )
+    return [data.mean, data.mean - half, data.mean + half]
+
+
 def weak(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Attacks that may confirm, and do not reach the base where it is not named."""
     return [
@@ -110,7 +142,7 @@ def weak(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def injected(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Attacks that may confirm, and reach the oracle beyond plain words, intervals apart."""
+    """Attacks that may confirm, and reach the oracle beyond plain words; see `beyond`."""
     return [
         f"{row['concept']}: {one['label']} {one['rates']['oracle'][0]:.0%}"
         for row in rows
@@ -120,7 +152,7 @@ def injected(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def missed(rows: Sequence[Mapping[str, Any]], arm: str = "esd") -> list[str]:
-    """Attacks by gradients that do not beat plain words on ESD's edit, intervals apart."""
+    """Attacks by gradients that do not beat plain words on ESD's edit; see `beyond`."""
     return [
         f"{row['concept']}: {one['label']} {one['rates'][arm][0]:.0%}"
         for row in rows
@@ -130,10 +162,30 @@ def missed(rows: Sequence[Mapping[str, Any]], arm: str = "esd") -> list[str]:
 
 
 def beyond(one: Mapping[str, Any], arm: str) -> bool:
-    """Does an attack reach an arm beyond its null, intervals apart?"""
+    """Does an attack reach an arm beyond its null, by more than the interval of the difference?
+
+    Two intervals may overlap and the difference still be told. Where the pictures of the two were
+    not kept, the attack's own interval has to lie above the null's rate.
+    """
     if arm not in one["rates"] or arm not in one["null"]:
         return False
-    return bool(one["rates"][arm][1] > one["null"][arm][2])
+    if arm in one.get("over", {}):
+        return bool(one["over"][arm][1] > 0)
+    return bool(one["rates"][arm][1] > one["null"][arm][0])
+
+
+def rule(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What "beyond plain words" means on this page."""
+    shown = [one for row in rows for one in row["attacks"] if one["null"]]
+    paired = [one for one in shown if set(one["null"]) <= set(one.get("over", {}))]
+    if len(paired) == len(shown):
+        return "the 95 % interval of the difference, paired by prompt, lies above 0"
+    if not paired:
+        return "the attack's 95 % interval lies above the rate of plain words"
+    return (
+        "the 95 % interval of the difference, paired by prompt, lies above 0; where the pictures "
+        "were not kept, the attack's own interval lies above the rate of plain words"
+    )
 
 
 def attacked(row: Mapping[str, Any]) -> str:
@@ -167,12 +219,15 @@ def page(rows: Sequence[Mapping[str, Any]]) -> str:
     parts = [
         "# The standard suite\n\nEvery attack, begun anew on every model, by `python "
         "benchmarks/suites.py`; percent of pictures that show the concept, with 95 % intervals. "
-        "*Can tell*: from base and oracle alone, the attack tells recovery from injection.\n",
+        "The attacker's pictures are drawn by the unedited model, which is the default; those "
+        "of the watermark are rendered. *Can tell*: from base and oracle alone, the attack tells "
+        "recovery from injection.\n",
         _said("Attacks that may confirm and bring back less than half on the base, with prompts "
               "that do not name the concept", weak(rows)),
-        _said("Attacks that reach the oracle beyond plain words, intervals apart, and are not "
-              "written down as injecting", injected(rows)),
-        _said("Attacks by gradients that do not beat plain words on ESD's edit, intervals apart",
+        f"Beyond plain words: {rule(rows)}.\n",
+        _said("Attacks that reach the oracle beyond plain words, and are not written down as "
+              "injecting", injected(rows)),
+        _said("Attacks by gradients that do not reach ESD's edit beyond plain words",
               missed(rows)),
     ]  # fmt: skip
     for row in rows:
@@ -196,7 +251,7 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
     parser.add_argument("concepts", nargs="*", default=CONCEPTS, choices=[*CONCEPTS, ()])
-    options, study = opened(parser)
+    options, study = opened(parser, renders=False)
     rows = []
     for concept in options.concepts:
         rows.append(row(study, concept))

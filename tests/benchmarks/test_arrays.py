@@ -46,6 +46,11 @@ def test_arrays_are_what_the_report_was_made_from(tmp_path: Path) -> None:
     assert record.kept is not None
     assert kept([found]).value == pytest.approx(record.kept.mean["edit"].value)
     assert kept([found]).low() == pytest.approx(record.kept.mean["edit"].low)
+    others = {row.key: row.rates for row in record.rates}
+    assert found.two.mean() == pytest.approx(others["two"]["edit"].value)
+    assert found.beside_after.mean() == pytest.approx(others["two-other"]["edit"].value)
+    assert found.blank_after.mean() == pytest.approx(record.kept.nothing["edit"].value)
+    assert found.near == ("dog",)
     row = {**figures(report), "concept": "cat", "method": "task_vector", "rung": 1}
     both = summary([row, row], [found, found])
     assert both["edits"] == 2

@@ -8,8 +8,9 @@ import torch
 from tests.benchmarks.tiny_study import Tiny, model
 
 import attacks
-from attacks import FACTORS, SPENT, SWEPT, Range, table
+from attacks import ALL, ALONE, FACTORS, HEAD, SPENT, SWEPT, WORDS, Range, cells, page, shares
 from excise import registry
+from excise.attacks.changing import ChangingAttack
 from excise.edit import Edit, Recipe
 from excise.settings import describe
 
@@ -34,6 +35,67 @@ def test_what_is_swept_and_spent_are_settings_of_the_attacks() -> None:
     assert 1.0 in FACTORS
 
 
+def test_every_search_with_a_learning_rate_is_swept() -> None:
+    """Durability has one for a LoRA that has nothing to do with the concept."""
+    kinds = {name: registry.get("attack", name) for name in registry.names("attack")}
+    rates = {name for name, cls in kinds.items() if "lr" in {one.name for one in describe(cls)}}
+    assert rates - {"durability"} == {name for name, (field, _) in SWEPT.items() if field == "lr"}
+    for name in set(SWEPT) & set(SPENT) | {"image_side"}:
+        assert not issubclass(kinds[name], ChangingAttack)  # whose curves have their cost as axis
+
+
+def test_a_curve_counts_at_its_end(found: Range) -> None:
+    assert set(found.bench("relearn").arms) == {"base", "edit"}
+    row = found.row("relearn", {"shots": (0, 1), "steps": 1, "batch": 1, "rank": 1})
+    end = found.row("relearn", {"shots": (1,), "steps": 1, "batch": 1, "rank": 1})
+    assert (row["rate"], row["silent"]) == (end["rate"], None)
+    assert row["low"] <= row["rate"] <= row["high"]
+    assert row["gradients"] == 1
+    assert row["pictures"] == 2 * end["pictures"]
+    assert cells(row)[3] == "–"
+
+
+def test_searches_for_a_word_are_in_the_place_of_the_word_that_is_enumerated(found: Range) -> None:
+    small = {"enumerate": {"restarts": 1, "bank": 1, "pictures": 1},
+             "unlearn_diff": {"levels": 1, "steps": 1, "pictures": 1},
+             "p4d": {"steps": 1, "restarts": 1, "bank": 1, "pictures": 1},
+             "ring_a_bell": {"population": 4, "generations": 1, "restarts": 1}}  # fmt: skip
+    asked: list[dict[str, set[str]]] = []
+    for name, settings in WORDS.items():
+        attack = registry.build(registry.get("attack", name), {**settings, **small.get(name, {})})
+        model, cat = found.study.model, found.bench(name).full
+        hunt = attack.search(model, (cat,), (ALONE.prompt,) * 2, base=model)
+        last = next(hunt)
+        if name == "unlearn_diff":  # the prompt as it is comes first
+            last = hunt.send((False, False))
+        asked.append({name: {one.prompts[0].text for one in last}})
+    texts = {name: found for own in asked for name, found in own.items()}
+    assert texts.pop("reseed") == {""}
+    words = set(found.study.model.lexicon().words)
+    for name, own in texts.items():
+        assert own <= words, name
+
+
+def row(attack: str, model: str, rate: float) -> dict[str, Any]:
+    return {"attack": attack, "model": model, "settings": {}, "rate": rate, "low": 0.0, "high": 1.0,
+            "silent": rate, "gradients": 1, "pictures": 2, "seconds": 3.0}  # fmt: skip
+
+
+def test_a_share_is_of_what_enumeration_finds_on_the_same_model() -> None:
+    rows = [row(ALL, "edit", 0.5), row("p4d", "edit", 0.25), row(ALL, "base", 1.0),
+            row("p4d", "base", 0.9)]  # fmt: skip
+    edit, base = shares(rows)
+    assert "Prompting4Debugging finds 50% of what enumeration finds (50%)" in edit
+    assert "unedited" in base
+    assert "90%" in base
+    (nothing,) = shares([row(ALL, "edit", 0.0), row("p4d", "edit", 0.0)])
+    assert "nothing" in nothing
+    text = page({"words": rows})
+    assert edit in text
+    assert "Prompting4Debugging, on the unedited model" in text
+    assert "knee" not in page({"sweep": rows[:1]})
+
+
 def test_a_run_is_kept_and_read_again(found: Range, tiny: Any) -> None:
     first = found.row("reseed", {"restarts": 2})
     spent = tiny.costs
@@ -43,9 +105,9 @@ def test_a_run_is_kept_and_read_again(found: Range, tiny: Any) -> None:
     assert first["pictures"] == 4 * (2 * 2 + 4)
     other = found.row("reseed", {"restarts": 1})
     assert other["pictures"] == 4 * (2 + 4)
-    text = table([first, {**other, "factor": 0.5}], "setting")
-    assert "restarts = 2" in text
-    assert "(0.5 times)" in text
+    assert cells(first)[1] == "restarts = 2"
+    assert cells({**other, "factor": 0.5})[1] == "restarts = 1 (0.5 times)"
+    assert len(cells(first)) == 2 + len(HEAD)
 
 
 def test_who_compares_has_the_base_beside_the_edit(found: Range) -> None:

@@ -13,7 +13,7 @@ import pytest
 import torch
 import vectors
 from controls import DERIVED, PARTS, WAYS
-from lab import READS, TAU, Lab
+from lab import READS, TAU, Lab, meant
 from tests.benchmarks.tiny_study import SMALL, Tiny, model
 from torch import Tensor
 
@@ -21,8 +21,10 @@ from excise.edit import Edit
 from excise.erasers import blocks, task_vector
 from excise.erasers.mending import Mended
 from excise.erasers.task_vector import TaskVector
+from excise.errors import NumericalError
 from excise.primitives import arithmetic
 from excise.store import Artefact
+from excise.types import Concept
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +146,8 @@ def healed(own: Lab, monkeypatch: pytest.MonkeyPatch) -> Healed:
 
     def mended(method: TaskVector, work: Any, tau: dict[str, Tensor]) -> Mended:
         begun.append(tau)
-        return Mended(deltas=arithmetic.negated(tau, method.hard or 1.0), record={})
+        deltas = arithmetic.negated(tau, method.hard or 1.0)
+        return Mended(deltas=deltas, record={})
 
     monkeypatch.setattr(lab, "mended", mended)
 
@@ -197,6 +200,40 @@ def test_a_point_depends_on_settings_that_were_measured_and_on_the_judge(
     assert point(own) == 4
 
 
+def test_numbers_that_are_not_finite_are_a_row_that_says_why(own: Lab) -> None:
+    def broken() -> Edit:
+        raise NumericalError("the loss is not finite")
+
+    name = {"experiment": "e", "concept": "cat", "seed": 0}
+    assert own.point(name, None, broken) == {**name, "why": "the loss is not finite"}
+    assert own.point(name, None, broken)["why"]  # it is kept
+
+
+def test_what_settings_mean_holds_what_the_variant_and_the_concept_fill_in() -> None:
+    cat, sketch = Concept("cat"), Concept("sketch", kind="style")
+    found = meant(TaskVector(), cat)
+    assert found == meant(TaskVector(spread=True, tokens=4, gain=1.0), cat)
+    assert found != meant(TaskVector(spread=False), cat)
+    assert found["anywhere"] is None
+    assert meant(TaskVector(), sketch)["anywhere"] == lab.ELSEWHERE
+    assert meant(TaskVector(anywhere=1), sketch)["anywhere"] == 1
+    assert meant(TaskVector(variant="paper"), cat)["gain"] == 0.5
+
+
+def test_the_drift_stands_beside_the_vector_block_by_block(own: Lab) -> None:
+    rows = list(own.drift("cat", SMALL))
+    assert [row["block"] for row in rows[:-1]] == [*arithmetic.coarse_blocks(own.study.model)]
+    tau, drift = (own.direction(name, "cat", SMALL) for name in ("plain", "generic"))
+    whole = rows[-1]
+    assert whole["block"] == "all"
+    assert whole["tau"] == pytest.approx(arithmetic.norm(tau))
+    assert whole["cosine"] == pytest.approx(arithmetic.cosine(tau, drift))
+    for name, own_norm in (("tau", tau), ("drift", drift)):
+        assert sum(row[name] ** 2 for row in rows[:-1]) == pytest.approx(
+            arithmetic.norm(own_norm) ** 2
+        )
+
+
 class Spied(TaskVector):
     """Writes down which of its settings are read."""
 
@@ -231,7 +268,8 @@ def test_stages_are_kept_under_all_the_settings_that_they_read(own: Lab) -> None
     assert {"heal-kept", "blocks"} <= {*kept}
     Spied.read.clear()
     method.vector(work)
-    assert Spied.read - {"gain", "subset"} <= {*TAU}
+    # What confines it to some blocks, of which the variant has its own, comes after what is kept.
+    assert Spied.read - {"gain", "subset", "variant"} <= {*TAU}
     for name, make in vectors.TRAINED.items():
         if name != "plain":
             Spied.read.clear()

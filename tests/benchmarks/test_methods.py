@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import methods
+import plots
 import pytest
 import torch
 from study import Trial
 from tests.benchmarks.tiny_study import Tiny, model
 
+import excise
 from excise.edit import Edit, Recipe
-from excise.errors import UserError
+from excise.errors import Infeasible, NumericalError, UserError
+from excise.types import Request
 
 
 def row(method: str, upper: float, low: float, **given: Any) -> dict[str, Any]:
@@ -54,16 +58,106 @@ def test_what_an_edit_touches_is_counted_by_value() -> None:
     assert methods.of_edit(Edit.of(tiny, {}, recipe=Recipe(method="x")))["touched"] == 0
 
 
+def test_a_dense_delta_counts_with_what_is_not_zero() -> None:
+    tiny = model()
+    name, weight = next(iter(tiny.parameters("unet").items()))
+    half = torch.ones(weight.shape)
+    half.view(-1)[::3] = 0
+    edit = Edit.of(tiny, {name: half}, recipe=Recipe(method="x"))
+    assert methods.of_edit(edit)["touched"] == int(half.count_nonzero()) < weight.numel()
+
+
+@pytest.mark.parametrize("error", [UserError, NumericalError])
 def test_a_method_that_refuses_a_concept_is_a_row_that_says_why(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
 ) -> None:
     def refuse(work: Path, trial: Trial) -> None:
-        raise UserError(f"expected something else for {trial.method}")
+        raise error(f"expected something else for {trial.method}")
 
     monkeypatch.setattr(methods, "apart", refuse)
     found = methods.Table(Tiny(tmp_path)).row("cat", "uce", "quick")
     assert found["why"] == "expected something else for uce"
     assert "expected something else for uce" in methods.page([found])
+
+
+COSTS = {"seconds": 3.0, "peak_bytes": 2**30, "pictures": 7, "evaluations": 0, "gradients": 0}
+
+
+def test_a_search_without_an_answer_is_a_row_of_the_nearest_edit_with_its_costs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = Tiny(tmp_path)
+    nearest = Edit.of(study.model, {"unet.conv_out.bias": torch.ones(4)},
+                      recipe=Recipe(method="task_vector"))  # fmt: skip
+
+    def erase(*given: Any, **named: Any) -> None:
+        raise Infeasible("infeasible: no strength", details={"ends": {"nearest": nearest}})
+
+    monkeypatch.setattr(excise, "erase", erase)
+    monkeypatch.setattr(methods, "apart", lambda work, trial: COSTS)
+    monkeypatch.setattr(methods, "of_report", lambda report: {"plain": [0.1, 0.2]})
+    monkeypatch.setattr(Tiny, "report", lambda self, edit, name, sizes: edit)
+    found = methods.Table(study).row("cat", "task_vector", "quick")
+    assert (found["feasible"], found["verified"]) == (False, False)
+    assert found["infeasible"] == "infeasible: no strength"
+    assert (found["seconds"], found["pictures"], found["touched"]) == (3.0, 7, 4)
+    text = methods.page([found])
+    assert "| cat | task_vector† | no | no | 10.0 (20.0) |" in text
+    assert "1 edits: 0 are feasible" in text
+    assert study.edit(Trial(concept="cat"))[1]["infeasible"] == "infeasible: no strength"
+
+
+def test_an_edit_that_was_made_elsewhere_is_made_again_to_be_priced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = Tiny(tmp_path)
+    trial = Trial(concept="cat")
+
+    def erase(model: Any, *given: Any, out: Path, **named: Any) -> None:
+        model.generate(Request(prompts=("a cat",), seeds=(0,)))
+        out.parent.mkdir(parents=True, exist_ok=True)
+        Edit.of(model, {}, recipe=Recipe(method="task_vector")).save(out)
+
+    monkeypatch.setattr(excise, "erase", erase)
+    assert not study.begun(trial)
+    assert methods.priced(study, trial)["pictures"] == 1
+    assert study.begun(trial)
+    assert methods.priced(study, trial)["pictures"] == 0  # it is there: costs nothing
+    monkeypatch.setattr(methods, "Study", lambda work, *given, **named: Tiny(work, of=study.model))
+    said: list[Any] = []
+    answer: Any = SimpleNamespace(send=said.append)
+    methods._make(tmp_path, trial, torch.get_num_threads(), answer)
+    assert said[0][0] == "made"
+    assert said[0][1]["pictures"] == 1
+
+
+def test_every_edit_is_made_at_the_standard_budget_and_the_default_is_never_skipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Trial] = []
+
+    def edit(self: Any, trial: Trial, method: str) -> Any:
+        made.append(trial)
+        raise NumericalError("not finite")
+
+    monkeypatch.setattr(methods.Table, "_edit", edit)
+    monkeypatch.setattr(methods, "METHODS", ("task_vector", "esd", "uce"))
+    rows = methods.Table(Tiny(tmp_path)).rows(("cat",))
+    assert {trial.budget for trial in made} == {"standard"}
+    again = [row["method"] for row in rows if row["budget"] == "standard"]
+    assert again == ["task_vector", "esd"]
+
+
+def test_a_front_is_of_one_budget() -> None:
+    rows = [row("uce", 0.3, 0.9), row("esd", 0.4, 0.8), row("esd", 0.5, 0.8, budget="standard")]
+    assert methods.fronts(rows, "quick") == {"cat": {"uce": (0.3, 0.9), "esd": (0.4, 0.8)}}
+    assert methods.fronts(rows, "standard") == {"cat": {"esd": (0.5, 0.8)}}
+
+
+def test_fronts_are_drawn(tmp_path: Path) -> None:
+    rows = [row("uce", 0.3, 0.9), row("esd", 0.4, 0.8, concept="dog")]
+    plots.fronts(methods.fronts(rows, "quick"), tmp_path / "front.svg")
+    assert (tmp_path / "front.svg").stat().st_size > 1000
 
 
 def test_the_page_shows_every_row_and_marks_the_front() -> None:
@@ -73,9 +167,12 @@ def test_the_page_shows_every_row_and_marks_the_front() -> None:
         "worst_found": {"base": 1.0, "edit": 0.25, "oracle": 0.0}, "pictures": 5,
     }  # fmt: skip
     rows = [row("uce", 0.3, 0.9, **shown), row("esd", 0.4, 0.8, **shown)]
-    lines = [line for line in methods.page(rows).splitlines() if line.startswith("| cat")]
+    text = methods.page(rows)
+    lines = [line for line in text.splitlines() if line.startswith("| cat")]
     assert len(lines) == 2
     assert "**uce**" in lines[0]
     assert "**esd**" not in lines[1]
     assert "100 / 25 / 0" in lines[0]
     assert {line.count("|") for line in lines} == {len(methods.HEAD) + 1}
+    assert "figures/methods-quick.svg" in text
+    assert "figures/methods-standard.svg" not in text

@@ -13,9 +13,11 @@ from reproduce import ATTACK, CLAIM, LADDER, POOL, claimed
 from study import RENDERS, TRIAL, Trial
 from tests.benchmarks.tiny_study import Bright, Tiny, model
 
+import excise
 from excise.edit import Edit, Recipe
 from excise.emoji.pictures import concept_pictures
 from excise.erasers.task_vector import TaskVector
+from excise.errors import Infeasible
 from excise.primitives.data import parts
 from excise.suite import SIZES, Sizes
 from excise.types import digest
@@ -139,6 +141,23 @@ def test_a_claim_differs_from_the_ladder_in_its_attack_alone() -> None:
         assert settings["rung"] == rung
         assert settings["restarts"] == 24  # the best of 8 from a pool of three times as many
     assert POOL["restarts"] // 3 == 8
+
+
+def test_a_search_without_an_answer_leaves_the_edit_nearest_to_both_ends(
+    tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = Tiny(tmp_path, of=tiny)
+    nearest = Edit.of(tiny, {"unet.conv_out.bias": torch.ones(4)}, recipe=Recipe(method="m"))
+
+    def erase(*given: Any, **named: Any) -> None:
+        raise Infeasible("infeasible: none", details={"ends": {"nearest": nearest}})
+
+    monkeypatch.setattr(excise, "erase", erase)
+    for _ in range(2):  # made, and read
+        edit, notes = one.edit(CAT)
+        assert edit == nearest
+        assert notes == {"feasible": False, "verified": False, "infeasible": "infeasible: none"}
+    assert one.edit(replace(CAT, method="esd"))[1] == {}  # which searches for no strength
 
 
 def test_other_settings_of_attacks_are_another_measurement(tiny: Any, tmp_path: Path) -> None:

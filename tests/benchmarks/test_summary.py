@@ -30,6 +30,13 @@ def edit(number: int, **changes: Any) -> Arrays:
         "after": before * (own.random(N) < 0.98),
         "classes": tuple(f"class {i % 4}" for i in range(N)),
         "sentences": tuple(f"class {i % 4}: {i // 8}" for i in range(N)),
+        "blank": np.zeros(N),
+        "blank_after": (own.random(N) < 0.03).astype(float),
+        "near": ("class 1",),
+        "two": np.zeros(N),
+        "beside": before,
+        "beside_after": before * (own.random(N) < 0.9),
+        "pairs": tuple(f"a cat and {i // 2}" for i in range(N)),
         "floor": floor,
         "searched": floor + 0.05 * own.random((P, T)),
         "own": 0.02,
@@ -50,7 +57,6 @@ ROW = {
     "searched": {"base": 0.9, "edit": 0.1, "oracle": 0.05},
     "worst": 0.9,
     "near": None,
-    "nothing": {"edit": 0.02, "base": 0.01},
 }
 
 
@@ -78,12 +84,45 @@ def test_plain_words_that_nobody_obeys_are_bounded_by_one_edits_pictures() -> No
 
 
 def test_what_is_missing_is_said_and_does_not_stop_the_rest() -> None:
-    found = summary([ROW] * 5, MANY)
-    assert found["near"] is None
-    assert found["two"] is None
+    none = np.zeros(0)
+    bare = {"near": (), "two": none, "beside": none, "beside_after": none, "pairs": ()}
+    found = summary([ROW] * 5, [replace(one, **bare) for one in MANY])
+    for name in ("near", "near_edit", "two", "two_other", "feasible", "verified"):
+        assert found[name] is None, name
     assert found["searched"] == ROW["searched"]
-    assert found["nothing"] == pytest.approx(0.01)
-    assert found["worst"] == 0.9
+    assert found["worst_edit"] == 0.9
+    blind = [replace(one, before=np.arange(N) % 4 == 0.0) for one in MANY]  # only class 0 is drawn
+    assert summary([ROW] * 5, blind)["worst_label"] == "class 0"
+    assert summary([ROW] * 5, blind)["near"] is None
+
+
+def test_the_worst_class_and_the_neighbours_have_bounds() -> None:
+    hit = [one == "class 1" for one in MANY[0].classes]
+    many = [replace(one, after=one.after * np.where(hit, np.arange(N) % 8 != 1, 1)) for one in MANY]
+    found = summary([ROW] * 5, many)
+    before = MANY[0].before[hit].mean()
+    after = np.mean([one.after[hit].mean() for one in many])
+    assert found["worst_label"] == "class 1"
+    assert found["worst"][0] == pytest.approx(after / before)
+    assert found["near"] == pytest.approx(found["worst"])  # it is the only one
+    assert found["worst"][1] < found["worst"][0]
+    assert found["worst"][1] <= min(kept(many, (f"class {i}",)).low() for i in range(4))
+
+
+def test_what_is_drawn_beside_and_what_is_not_recognised_have_bounds() -> None:
+    found = summary([ROW] * 5, MANY)
+    assert found["two"] == [0, wilson_upper(0, N)]
+    low = found["two_other"][1]
+    assert low < found["two_other"][0] < 1
+    blank = np.mean([one.blank_after.mean() for one in MANY])
+    assert found["nothing"] == {"base": 0, "edit": pytest.approx(blank)}
+    assert found["nothing_more"][1] < blank < found["nothing_more"][2]
+
+
+def test_edits_that_a_search_settled_are_counted() -> None:
+    rows = [{**ROW, "feasible": i > 0, "verified": i > 2} for i in range(5)]
+    found = summary(rows, MANY)
+    assert (found["edits"], found["feasible"], found["verified"]) == (5, 4, 2)
 
 
 def test_edits_that_were_measured_on_other_things_are_refused() -> None:
@@ -103,8 +142,6 @@ def test_arrays_are_read_as_they_were_written(tmp_path: Path) -> None:
 
 
 def test_what_the_base_never_draws_beside_the_concept_has_no_share() -> None:
-    pairs = {"two": {"edit": 0.1, "base": 0.9}, "two-other": {"edit": 0.4, "base": 0.5}}
-    none = {**pairs, "two-other": {"edit": 0.0, "base": 0.0}}
-    found = summary([{**ROW, **pairs}, {**ROW, **none}], MANY[:2])
-    assert found["two"] == pytest.approx(0.1)
-    assert found["two_other"] == pytest.approx(0.8)
+    found = summary([ROW] * 5, [replace(one, beside=np.zeros(N)) for one in MANY])
+    assert found["two"] is not None
+    assert found["two_other"] is None

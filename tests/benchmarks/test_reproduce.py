@@ -1,0 +1,80 @@
+"""The README's table: every column, and what is to be said beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import plots
+from reproduce import BEGIN, END, HEAD, LADDER, cells, into, text_of
+
+from excise.attacks.concept_inversion import Rung
+
+
+def row(**given: Any) -> dict[str, Any]:
+    return {
+        "concept": "cat", "method": "task_vector", "edits": 5, "feasible": 4, "verified": 3,
+        "plain": 0.0, "plain_high": 0.022, "two": [0.01, 0.03], "two_other": [0.9, 0.86],
+        "searched": {"base": 0.95, "edit": 0.04, "oracle": 0.03}, "rung": 4,
+        "excess": (0.01, -0.02, 0.05), "delta_loss": (-0.021, -0.025, -0.017),
+        "kept": (0.98, 0.96, 0.99), "worst": [0.92, 0.81], "worst_label": "dog", "worst_edit": 0.83,
+        "near": [0.95, 0.9], "near_edit": 0.88, "nothing": {"base": 0.02, "edit": 0.03},
+        "nothing_more": (0.01, 0.0, 0.02), **given,
+    }  # fmt: skip
+
+
+PLAIN = {"feasible": None, "verified": None, "two": None, "two_other": None, "near": None,
+         "near_edit": None}  # fmt: skip
+
+
+def test_every_figure_is_in_the_table() -> None:
+    found = dict(zip(HEAD, cells(row()), strict=True))
+    assert found["edits"] == "5: 4 feasible, 3 verified"
+    assert found["Δ-loss (bounds)"] == "-0.0210 (-0.0250 to -0.0170)"
+    assert found["searched: before / after / never shown"] == "95 / 4 / 3, 4 tokens"
+    assert found["worst class (lower bound); of one edit"] == "dog 92.0 (81.0); 83"
+    assert found["nothing recognisable: before → after (more, at most)"] == (
+        "2.0 → 3.0 (+1.0, +2.0)"
+    )
+    assert found["beside another (upper bound)"] == "1.0 (3.0)"
+    bare = dict(zip(HEAD, cells(row(**PLAIN)), strict=True))
+    assert bare["edits"] == "5"
+    assert bare["neighbours (lower bound); of one edit"] == "–; –"
+
+
+def test_the_text_has_the_plot_and_counts_what_a_search_settled() -> None:
+    text = text_of([row(), row(method="esd", **PLAIN)], "docs/figures")
+    assert text.startswith("![")
+    assert "(docs/figures/ladders.svg)" in text
+    assert "Of the 5 edits that a search for a strength settled, 4 are feasible" in text
+    assert "‡" not in text
+
+
+def test_an_oracle_that_is_reached_too_often_is_marked() -> None:
+    searched = {"base": 0.95, "edit": 0.2, "oracle": 0.16}
+    text = text_of([row(searched=searched)], "figures")
+    assert "95 / 20 / 16‡, 4 tokens" in text
+    assert "more than 15%" in text
+
+
+def test_the_ladder_has_every_rung() -> None:
+    assert LADDER.rungs[-1] == "step_condition"
+    assert len(LADDER.rungs) == len(plots.RUNGS) == len(Rung.__args__)  # type: ignore[attr-defined]
+
+
+def test_ladders_are_drawn_in_one_colour_a_method(tmp_path: Path) -> None:
+    arms = {"base": 0.9, "edit": 0.1, "oracle": 0.0}
+    rungs = dict.fromkeys(plots.RUNGS, arms)
+    rows = [{"concept": concept, "method": method, "rungs": rungs}
+            for concept in ("cat", "sketch", "church", "truck", "watermark")
+            for method in ("task_vector", "esd")]  # fmt: skip
+    plots.ladders(rows[:-1], tmp_path / "ladders.svg")
+    assert (tmp_path / "ladders.svg").stat().st_size > 1000
+
+
+def test_the_text_goes_between_the_marks(tmp_path: Path) -> None:
+    file = tmp_path / "README.md"
+    file.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n", encoding="utf-8")
+    into(file, "new\n")
+    into(file, "new\n")
+    assert file.read_text(encoding="utf-8") == f"before\n{BEGIN}\n\nnew\n\n{END}\nafter\n"
