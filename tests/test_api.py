@@ -52,7 +52,7 @@ def an_edit(of: Any) -> Edit:
         (lambda: excise.erase(model(), "kitten"), UnknownName, "another word for 'cat'"),
         (lambda: excise.erase(model(), "cat", method="esdd"), UnknownName, "did you mean 'esd'"),
         (lambda: excise.erase(model(), ()), BadConcept, "name one"),
-        (lambda: excise.erase(model(), "cat"), MissingJudge, "--strength 1.75 --no-search"),
+        (lambda: excise.erase(model(), "cat"), MissingJudge, "--strength 1 --no-search"),
         (lambda: excise.erase(model(), "cat", search=False), BadSetting, "--strength"),
         (lambda: excise.erase(model(), "cat", method="esd", strength=2.0), BadSetting,
          "no strength"),

@@ -35,6 +35,7 @@ def test_the_eraser_gives_an_edit_and_leaves_the_model_alone(shown: dict[str, An
     cls = shown["Forget"]
     method = cls(**cls.smallest)
     assert build(cls, recipe(method)) == method
+    assert cls.paper.startswith("arXiv:")  # as the contract wants it
     model = two.model()
     before = model.fingerprint()
     edit = method.run(model, (two.CAT, two.DOG))
@@ -44,6 +45,7 @@ def test_the_eraser_gives_an_edit_and_leaves_the_model_alone(shown: dict[str, An
 
 def test_the_attack_is_run_and_judged(shown: dict[str, Any]) -> None:
     cls = shown["Insist"]
+    assert re.search(r"arXiv:\d{4}\.\d{4,5}|null", cls.paper)  # as the contract wants it
     model = two.model()
     found = run_attack(
         cls(**cls.smallest), model, two.CAT, (Prompt("a picture"),), two.Two(),

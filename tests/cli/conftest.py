@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from tests import tiny
+from tests.cli.workshop import Workshop
 from tests.reporting import factory
 
 from excise import api
@@ -37,6 +43,39 @@ def edit(model: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     concept = Concept("cat").to_json()
     Edit.of(model, {name: delta}, recipe=Recipe(method="test", concepts=(concept,))).save(path)
     return path
+
+
+@pytest.fixture(scope="session")
+def knowing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny model on the disk that says what it knows, and is drawn from in two steps."""
+    place = tmp_path_factory.mktemp("models") / "knowing"
+    tiny.stable_diffusion().save_pretrained(place, safe_serialization=True)
+    rows = [{"name": "cat", "neighbours": ["dog"]}, {"name": "dog"}]
+    notes = {"steps": 2, "guidance": 2.0, "concepts": rows}
+    (place / "excise.json").write_text(json.dumps(notes))
+    return place
+
+
+@pytest.fixture(scope="module")
+def process() -> Iterator[Any]:
+    """The program in a process that runs copies of itself, which may be stopped."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.cli.workshop"], stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
+    ) as started:  # fmt: skip
+        assert started.stdout is not None
+        assert started.stdin is not None
+        assert started.stdout.readline() == "ready\n"
+        yield started
+        started.stdin.close()
+
+
+@pytest.fixture
+def shop(process: Any, tmp_path: Path) -> Workshop:
+    """The process, at work in a folder of the test's own."""
+    return Workshop(tmp_path, process)
 
 
 @pytest.fixture

@@ -52,6 +52,7 @@ class Workshop:
         write: int = 0,
         half: int = 0,
         after: bool = False,
+        named: str = "",
         how: int = signal.SIGKILL,
         room: int = 0,
     ) -> Run:
@@ -59,13 +60,14 @@ class Workshop:
 
         tick, write, half: the step of progress, the finished file, or the tensors half written at
         which it sends itself the signal `how`; 0 for never. after: once the file has its name, not
-        before. room: bytes that a file may grow to.
+        before. named: of files, only those with this in their name are counted. room: bytes that a
+        file may grow to.
         """
         order = {
             "arguments": [str(argument) for argument in arguments],
             "cwd": str(self.folder),
-            "tick": tick, "write": write, "half": half, "after": after, "how": int(how),
-            "room": room,
+            "tick": tick, "write": write, "half": half, "after": after, "named": named,
+            "how": int(how), "room": room,
         }  # fmt: skip
         self.process.stdin.write(json.dumps(order) + "\n")
         self.process.stdin.flush()
@@ -131,6 +133,7 @@ def obey(order: Mapping[str, Any]) -> Run:
 def work(order: Mapping[str, Any], logs: list[Path]) -> int:
     """In the copy: the program itself, with an alarm set."""
     os.chdir(order["cwd"])
+    os.environ["EXCISE_CACHE"] = order["cwd"] + "-cache"  # of these runs alone
     for number, log in enumerate(logs[:2], start=1):
         os.dup2(os.open(log, os.O_WRONLY | os.O_APPEND), number)
     # What is counted is written down at once: the process may not live to tell.
@@ -155,7 +158,9 @@ def work(order: Mapping[str, Any], logs: list[Path]) -> int:
 def alarm(order: Mapping[str, Any], noted: Callable[[bytes], object]) -> None:
     """Stop at the moment that was ordered; keep checkpoints of every step; judge without files."""
     from tests.cli.dogs import Dogs
+    from tests.cli.shades import Shades
 
+    import excise.api.cases
     import excise.api.erasing
     import excise.store.tensors
     from excise.api.judging import Judges
@@ -164,6 +169,7 @@ def alarm(order: Mapping[str, Any], noted: Callable[[bytes], object]) -> None:
 
     excise.api.erasing.Stages = partial(Stages, every_seconds=0.0)  # type: ignore[attr-defined]
     excise.api.erasing.judges_for = lambda *_: Judges(first=Dogs())  # type: ignore[attr-defined]
+    excise.api.cases.judges_for = lambda *_: Judges(first=Shades())  # type: ignore[attr-defined]
     seen = {"tick": 0, "write": 0, "half": 0}
 
     def reached(what: str) -> bool:
@@ -185,7 +191,7 @@ def alarm(order: Mapping[str, Any], noted: Callable[[bytes], object]) -> None:
         advance(self, n)
 
     def renamed(*arguments: Any) -> None:
-        now = reached("write")
+        now = order["named"] in Path(arguments[1]).name and reached("write")
         if now and not order["after"]:
             stop()
         replace(*arguments)
