@@ -27,6 +27,7 @@ from excise.store import write_json
 
 DOCS = Path(__file__).resolve().parent.parent / "docs" / "experiments"
 DEVELOPED = ("cat", "sketch")
+STRENGTHS = (1.0, 2.0, 3.0)
 
 
 def say_hits(row: Mapping[str, Any]) -> None:
@@ -44,18 +45,16 @@ def curves(lab: Lab, concepts: Sequence[str]) -> Iterable[Row]:
     """Ways to make the vector, each at several strengths."""
     for concept in concepts:
         for maker in (*WAYS, "of dog"):
-            for alpha in (1.0, 2.0, 3.0):
+            for alpha in STRENGTHS:
                 yield lab.scaled(maker, concept, alpha, {})
 
 
 HEALED: Sequence[Mapping[str, Any]] = (
     {},
-    {"anywhere": 64},
     {"pin_rounds": 2},
     {"embeddings": 32},
     {"spread": False},
     {"pin_rounds": 0},
-    {"stand_in": True},
 )
 OTHER: Mapping[str, Mapping[str, Any]] = {"cat": {"anywhere": 256}, "sketch": {"anywhere": 0}}
 """What the other kind of thing has by default: a style is held down under prompts of other things,
@@ -101,7 +100,7 @@ def parts(lab: Lab, concepts: Sequence[str]) -> Iterable[Row]:
     """A part of the vector against the whole, parts by chance, and vectors of something else."""
     for concept in concepts:
         for maker in ("plain", *PARTS, "of dog", "generic", "shuffled"):
-            for alpha in (1.0, 2.0, 3.0, 4.0):
+            for alpha in STRENGTHS:
                 yield lab.scaled(maker, concept, alpha, {})
 
 

@@ -51,7 +51,7 @@ def test_healing_has_as_many_edits_of_a_concept_as_a_rival_and_no_two_are_the_sa
 def test_what_is_refused_or_not_finite_says_why_and_the_rest_goes_on() -> None:
     lab: Any = Noted()
     rows = list(tried(lab, ("cat",), ("esd",)))
-    assert [row.get("why") for row in rows] == ["not this one", "not finite", *[None] * 6]
+    assert [row.get("why") for row in rows] == ["not this one", "not finite", *[None] * (TRIED - 2)]
     assert rows[0]["settings"] == dict(RIVALS["esd"][0])
 
 
