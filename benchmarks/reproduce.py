@@ -43,14 +43,12 @@ LADDER: Sizes = replace(
     pairs=2,
     rungs=(*SIZES["standard"].rungs, "step_condition"),
     prompts=4,
-    restarts=12,
-    best_of=4,
     attacks=("reseed",),
 )
 """All rungs, for one edit of each method and concept."""
 
 CLAIM: Sizes = replace(
-    LADDER, rungs=(), decoys=0, decide=0, attacks=("reseed", ATTACK), asked=12, select=2, score=4
+    LADDER, rungs=(), decoys=0, decide=0, attacks=("reseed", ATTACK), asked=6, select=2, score=4
 )
 POOL = {"restarts": 24, "steps": 300}
 """What the claims are measured with: Concept Inversion, best of 8 from a pool of 24."""
