@@ -18,7 +18,7 @@ import plots
 from controls import PARTS, WAYS
 from lab import Lab
 from pages import page
-from rivals import RIVALS
+from rivals import KINDS, RIVALS
 from strengths import Strengths
 from study import Row, opened
 
@@ -26,7 +26,7 @@ from excise.errors import NumericalError, UserError
 from excise.store import write_json
 
 DOCS = Path(__file__).resolve().parent.parent / "docs" / "experiments"
-DEVELOPED = ("cat", "sketch")
+DEVELOPED = tuple(KINDS)
 STRENGTHS = (1.0, 2.0, 3.0)
 
 

@@ -12,6 +12,7 @@ from figures import figures
 from study import TRIAL, Row, Study, Trial
 from vectors import ALONE, TRAINED, Direction, Run
 
+from excise import registry
 from excise.edit import Edit, Recipe
 from excise.erasers.base import Work
 from excise.erasers.mending import ELSEWHERE, mended
@@ -20,7 +21,7 @@ from excise.errors import NumericalError
 from excise.primitives import arithmetic
 from excise.primitives.data import Pictures, Split
 from excise.primitives.prompts import completed
-from excise.settings import recipe
+from excise.settings import build, recipe
 from excise.store import Stage, load_tensors, save_tensors
 from excise.types import Concept
 
@@ -192,9 +193,14 @@ class Lab:
                 yield {"concept": concept, "block": block, "tau": tau, "drift": drift,
                        "cosine": cosine}  # fmt: skip
 
-    def trial(self, **given: Any) -> Row:
-        """The point of a method's own edit."""
-        trial, study = Trial(**given), self.study
+    def trial(self, *, concept: str, method: str, settings: Mapping[str, Any]) -> Row:
+        """The point of a method's own edit, under settings over its paper's.
+
+        Not over those that were measured, so that what won before changes no later trial.
+        """
+        whole = recipe(build(registry.get("eraser", method), settings))
+        study, trial = self.study, Trial(concept=concept, method=method, settings=whole)
+        given = {"concept": concept, "method": method, "settings": settings}
         name = {"experiment": "method", **given}
         return self.point(name, study.name(trial), lambda: study.edit(trial)[0])
 

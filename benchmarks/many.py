@@ -139,7 +139,8 @@ class Many:
         return Made(before.edit.then(found), (*before.notes, notes))
 
     def _key(self, way: str, method: str, names: Names, earlier: Names = ()) -> str:
-        settings = recipe(eraser_of(self.study.model, method, None, BUDGET))
+        concepts = [self.study.concept(name, shown=False) for name in names]
+        settings = recipe(eraser_of(self.study.model, method, None, BUDGET, concepts=concepts))
         parts: dict[str, Any] = {"way": way, "method": method, "settings": settings}
         return self.study.key(
             **parts, many=list(names), earlier=list(earlier), probe=self.probe.digest,

@@ -10,7 +10,7 @@ from controls import WAYS
 from matched import matched_table
 from mdtable import table
 from plots import excess, rung_of, series_of
-from rivals import TRIED, best
+from rivals import KINDS, TRIED, best
 from strengths import SIZES, predicted
 
 from excise.store import read_json, write_text
@@ -71,14 +71,18 @@ def page(folder: Path, goal: Path) -> None:
 
 def frozen(rows: Sequence[Row]) -> str:
     """Of each method, the settings that are written into its file; see `rivals.best`."""
-    lines = ["What wins at 95 % kept or more on both concepts, and is `measured` in its file:\n"]
+    lines = [
+        "What wins at 95 % kept or more, or else keeps most, and is `measured` in its file for "
+        "what is like the concept:\n"
+    ]
     for method in dict.fromkeys(row["method"] for row in rows):
-        able = [row for row in rows if row["method"] == method and "why" not in row]
-        said = "none of them could be made"
-        if able:
-            own = best(able)["settings"]
-            said = ", ".join(f"`{name}` {value}" for name, value in own.items()) or "the defaults"
-        lines.append(f"- {method.replace('_', ' ')}: {said}")
+        own = [row for row in rows if row["method"] == method]
+        for concept, kind in KINDS.items():
+            won, said = best(own, concept), "none of them could be made"
+            if won is not None:
+                named = (f"`{name}` {value}" for name, value in won["settings"].items())
+                said = ", ".join(named) or "the defaults"
+            lines.append(f"- {method.replace('_', ' ')}, {kind} ({concept}): {said}")
     return "\n".join(lines) + "\n"
 
 

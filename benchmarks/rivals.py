@@ -1,7 +1,7 @@
 """Settings under which every method but the default is tried, each under as many of them.
 
-They are tried on the development concepts; what wins is written into the method's file, under
-``measured``, and is frozen from then on.
+They are tried on the development concepts; what wins on each is written into the method's file,
+under ``measured``, for concepts of its kind, and is frozen from then on.
 """
 
 from __future__ import annotations
@@ -11,9 +11,13 @@ from typing import Any
 
 from plots import searched
 
+from excise.types import Kind
+
 Settings = Mapping[str, Any]
 Row = Mapping[str, Any]
 
+KINDS: Mapping[str, Kind] = {"cat": "object", "sketch": "style"}
+"""The development concepts. What nobody tunes for, the implicit, takes what an object does."""
 TRIED = 6
 KEEP = 0.95
 """What has to be kept of the unedited model's rate for a setting to be chosen, if any keeps it."""
@@ -139,31 +143,23 @@ RIVALS: Mapping[str, Sequence[Settings]] = {
 """By method, settings that differ in what its paper says matters, fitted to a small model."""
 
 
-def best(rows: Iterable[Row], kept: float = KEEP) -> Row:
-    """The settings of one method that are to be frozen: a row of them, as it was first measured.
+def best(rows: Iterable[Row], concept: str, kept: float = KEEP) -> Row | None:
+    """The settings of one method that are to be frozen for what is like a development concept.
 
-    rows: points with their ``settings``, on several concepts; those that only say why there are no
-    figures do not count. What does is the mean of what a search brings back over the concepts,
-    plain words where that is more, among the settings that keep ``kept`` on each of them; if there
-    are none, what is kept.
+    Each is of a kind of its own, and the kinds ask for different settings: of the default, and in
+    ESD's own paper, which trains other weights for an object than for a style.
 
-    Raises:
-        ValueError: there are no rows with figures.
+    rows: points with their ``settings``; those that only say why there are no figures do not
+    count. What does is what a search brings back, plain words where that is more, among the
+    settings that keep ``kept``; if none does, what is kept. None if there are no such points.
     """
-    tried: dict[str, list[Row]] = {}
-    for row in (row for row in rows if "why" not in row):
-        tried.setdefault(repr(row["settings"]), []).append(row)
-    if not tried:
-        raise ValueError("expected rows of a method, got none")
-    most = max(map(len, tried.values()))  # settings that fail on one concept have no row of it
+    able = [row for row in rows if row["concept"] == concept and "why" not in row]
 
-    def rank(own: list[Row]) -> tuple[float, ...]:
-        least = min(row["kept"] for row in own)
-        if len(own) < most or least < kept:
-            return (1.0, most - len(own), -least)
-        return (0.0, sum(map(_left, own)) / len(own), -least)
+    def rank(row: Row) -> tuple[float, ...]:
+        keeps = row["kept"] >= kept
+        return (0.0 if keeps else 1.0, _left(row) if keeps else 0.0, -row["kept"])
 
-    return min(tried.values(), key=rank)[0]
+    return min(able, key=rank, default=None)
 
 
 def _left(row: Row) -> float:

@@ -172,7 +172,10 @@ class Study:
 
     def name(self, trial: Trial) -> str:
         """What a trial's files are called."""
-        eraser = eraser_of(self.model, trial.method, trial.settings, trial.budget)
+        target = self.concept(trial.concept, shown=False)
+        eraser = eraser_of(
+            self.model, trial.method, trial.settings, trial.budget, concepts=(target,)
+        )
         made = self.made(trial.concept, trial.seed)
         key = self.key(edit=made, method=trial.method, settings=recipe(eraser))
         return f"{trial.concept}-{trial.method}-{trial.seed}-{key}"

@@ -102,8 +102,9 @@ def erasers() -> str:
         "",
         "`excise erase CONCEPT --method NAME --set setting=value`. The defaults are the papers', "
         "for Stable Diffusion 1.x; columns with a model's or a family's name have what was "
-        "measured for it, and those with a budget's what it changes. `excise list erasers --model "
-        "MODEL` says which serve a model of yours.",
+        "measured for it (of `emoji/style` what differs where a style is to go), and those with a "
+        "budget's what it changes. `excise list erasers --model MODEL` says which serve a model of "
+        "yours.",
         "",
         "| method | paper | a concept is given by | the model needs |",
         "|---|---|---|---|",

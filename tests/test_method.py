@@ -20,6 +20,7 @@ class Toy(Method):
     measured: ClassVar[Mapping[str, Mapping[str, object]]] = {
         "family": {"steps": 3, "big_word": "family"},
         "model": {"big_word": "model"},
+        "model/style": {"steps": 5},
     }
 
     steps: int = 1
@@ -41,6 +42,8 @@ def test_what_was_measured_for_the_name_comes_after_the_family_and_what_is_given
     assert Toy.fitted(model("model", "family"), given) == Toy(steps=4, big_word="given")
     with pytest.raises(BadSetting, match="'big_word'"):
         Toy.fitted(model("model", "family"), {"bigword": "x"})
+    assert Toy.fitted(model("model", "family"), kind="style") == Toy(steps=5, big_word="model")
+    assert Toy.fitted(model("other", "family"), kind="style") == Toy(steps=3, big_word="family")
 
 
 def test_a_budget_sets_its_fields_and_no_others() -> None:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, Self, get_args
 
 from excise.errors import BadSetting, suggest
 from excise.settings import build
-from excise.types import TextToImage
+from excise.types import Kind, TextToImage
 
 Budget = Literal["quick", "standard", "thorough"]
 
@@ -20,8 +20,9 @@ class Method(ABC):
 
     The plain constructor has the paper's settings, whatever the model.
 
-    name: its file's. measured: settings for models other than the paper's, by family or by the
-    model's name, the name's last; see `fitted`.
+    name: its file's. measured: settings for models other than the paper's, by family, by the
+    model's name, or by that and what a concept is (``emoji/style``), the last of these first; see
+    `fitted`.
     """
 
     name: ClassVar[str]
@@ -29,13 +30,22 @@ class Method(ABC):
     measured: ClassVar[Mapping[str, Mapping[str, object]]] = {}
 
     @classmethod
-    def fitted(cls, model: TextToImage, settings: Mapping[str, object] | None = None) -> Self:
+    def fitted(
+        cls,
+        model: TextToImage,
+        settings: Mapping[str, object] | None = None,
+        kind: Kind | None = None,
+    ) -> Self:
         """The method with the settings measured for this model, under those that are given.
+
+        kind: of all concepts that it is for; None if they are of several.
 
         Raises:
             BadSetting: a setting that it does not have or cannot take.
         """
-        own = {**cls.measured.get(model.family, {}), **cls.measured.get(model.name, {})}
+        own: dict[str, object] = {}
+        for key in (model.family, model.name, f"{model.name}/{kind}"):
+            own |= cls.measured.get(key, {})
         given = {name.replace("-", "_"): value for name, value in (settings or {}).items()}
         return build(cls, {**own, **given})
 

@@ -72,8 +72,10 @@ def test_the_page_says_that_the_default_was_tried_more_often(tmp_path: Path) -> 
 
 def test_what_could_not_be_made_wins_nothing() -> None:
     failed = {"concept": "cat", "method": "esd", "settings": {"lr": 1.0}, "why": "not finite"}
-    assert "- esd: none of them could be made" in frozen([failed])
-    assert "- esd: `lr` 0.1" in frozen([failed, point(method="esd", settings={"lr": 0.1})])
+    assert "- esd, object (cat): none of them could be made" in frozen([failed])
+    made = frozen([failed, point(method="esd", settings={"lr": 0.1})])
+    assert "- esd, object (cat): `lr` 0.1" in made
+    assert "- esd, style (sketch): none of them could be made" in made
 
 
 def test_the_drift_is_a_row_a_block_without_a_plot(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from excise.progress import SILENT, Progress
 from excise.settings import build, recipe
 from excise.store import Stages, check_writable
 from excise.suite.history import History
-from excise.types import Concept, Judge, TextToImage
+from excise.types import Concept, Judge, Kind, TextToImage
 
 PLACES = ("selector", "subset")
 """Settings that name weights, in the erasers that have them."""
@@ -56,8 +56,8 @@ def erase(
             both ends, and beside it are an edit that erases and one that keeps, where there are.
     """
     goal = _goal(out)
-    eraser = eraser_of(model := load(model), method, settings, budget, strength, search)
-    concepts = concepts_of(model, concept)
+    concepts = concepts_of(model := load(model), concept)
+    eraser = eraser_of(model, method, settings, budget, strength, search, concepts)
     judge_of = _judge(eraser, model, concepts, judge)
     stages = None if goal is None else Stages(record_folder(goal) / "stages")
     try:
@@ -81,8 +81,11 @@ def eraser_of(
     budget: Budget = "standard",
     strength: float | None = None,
     search: bool = True,
+    concepts: Sequence[Concept] = (),
 ) -> Eraser:
     """A method with what was measured for the model, then the budget, then the user's settings.
+
+    concepts: that it is for, where what was measured depends on what they are.
 
     Raises:
         UnknownName: no such method, or a setting that names weights which the model does not have.
@@ -103,7 +106,7 @@ def eraser_of(
             "expected a strength where none is to be searched for, got none; say, for example, "
             "--strength 1 --no-search"
         )
-    ready: Eraser = cls.fitted(model).at(budget)
+    ready: Eraser = cls.fitted(model, kind=_kind(concepts)).at(budget)
     made: Eraser = build(cls, {**recipe(ready), **given})
     wanted = getattr(made, "strength", None)
     if wanted is not None and not wanted > 0:
@@ -115,6 +118,12 @@ def eraser_of(
         if names := getattr(made, field, None):
             model.parameters(names)
     return made
+
+
+def _kind(concepts: Sequence[Concept]) -> Kind | None:
+    """What concepts are, if all of them are the same."""
+    kinds = {concept.kind for concept in concepts}
+    return kinds.pop() if len(kinds) == 1 else None
 
 
 def _judge(

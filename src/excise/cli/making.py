@@ -64,7 +64,10 @@ def erase(
         if dry_run:
             from excise.cli.dry import erase_plan, show_plan
 
-            eraser = api.erasing.eraser_of(live, method, settings, budget.value, strength, search)
+            eraser = api.erasing.eraser_of(
+                live, method, settings, budget.value, strength, search,
+                api.concepts.concepts_of(live, wanted),
+            )  # fmt: skip
             show_plan(run, erase_plan(live, eraser, len(wanted)))
             return
         goal = out or Path(file_name(concepts))

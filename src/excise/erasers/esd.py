@@ -64,6 +64,15 @@ class ESD(Eraser):
     given: ClassVar[frozenset[Given]] = frozenset({"words", "pictures"})
     measured: ClassVar[Mapping[str, Mapping[str, object]]] = {
         "sdxl": {"eta": 1.0, "guidance": 2.0},  # the authors' own
+        "emoji": {
+            "variant": "u",
+            "lr": 1e-4,
+            "batch": 16,
+            "eta": 4.0,
+            "trajectories": 100,
+            "sampling_steps": 12,
+        },
+        "emoji/style": {"variant": "x", "eta": 2.0},
     }
     smallest: ClassVar[Mapping[str, object]] = {
         "steps": 2,

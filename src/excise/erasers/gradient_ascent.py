@@ -44,6 +44,18 @@ class GradientAscent(Eraser):
     name: ClassVar[str] = "gradient_ascent"
     paper: ClassVar[str] = "arXiv:2212.04089"
     given: ClassVar[frozenset[Given]] = frozenset({"words", "pictures"})
+    measured: ClassVar[Mapping[str, Mapping[str, object]]] = {
+        "emoji": {
+            "batch": 32,
+            "ceiling": 3.0,
+            "lr": 1e-4,
+            "pictures": 192,
+            "retain": 5.0,
+            "retain_walks": 192,
+            "weighting": "min_snr",
+        },
+        "emoji/style": {"lr": 3e-4},
+    }
     smallest: ClassVar[Mapping[str, object]] = {
         "pictures": 2,
         "steps": 2,
