@@ -9,15 +9,13 @@ import pytest
 from experiments import DEVELOPED, EXPERIMENTS, healing, tried
 from lab import meant
 from pages import ASKED, PLOTLESS
-from rivals import RIVALS, TRIED
+from rivals import KINDS, RIVALS, TRIED
 
 from excise.emoji.pictures import WATERMARK
 from excise.erasers.task_vector import TaskVector
 from excise.errors import NumericalError, UserError
 from excise.settings import build
 from excise.types import Concept
-
-KINDS: dict[str, Any] = {"cat": "object", "sketch": "style"}
 
 
 class Noted:

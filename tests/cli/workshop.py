@@ -157,8 +157,7 @@ def work(order: Mapping[str, Any], logs: list[Path]) -> int:
 
 def alarm(order: Mapping[str, Any], noted: Callable[[bytes], object]) -> None:
     """Stop at the moment that was ordered; keep checkpoints of every step; judge without files."""
-    from tests.cli.dogs import Dogs
-    from tests.cli.shades import Shades
+    from tests.cli.judges import Dogs, Shades
 
     import excise.api.cases
     import excise.api.erasing

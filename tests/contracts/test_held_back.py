@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from tests import tiny
-from tests.cli.dogs import Dogs
+from tests.cli.judges import Dogs
 
 from excise import registry
 from excise.edit import Edit, Recipe
