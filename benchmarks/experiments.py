@@ -49,26 +49,26 @@ def curves(lab: Lab, concepts: Sequence[str]) -> Iterable[Row]:
                 yield lab.scaled(maker, concept, alpha, {})
 
 
-HEALED: Sequence[Mapping[str, Any]] = (
-    {},
-    {"pin_rounds": 2},
-    {"embeddings": 32},
-    {"spread": False},
-    {"pin_rounds": 0},
-)
-OTHER: Mapping[str, Mapping[str, Any]] = {"cat": {"anywhere": 256}, "sketch": {"anywhere": 0}}
-"""What the other kind of thing has by default: a style is held down under prompts of other things,
-an object is not."""
+HEALED: Sequence[Mapping[str, Any]] = ({}, {"pin_rounds": 1}, {"embeddings": 32})
+OTHER: Mapping[str, Sequence[Mapping[str, Any]]] = {
+    "cat": ({"anywhere": 256}, {"pin_to": "away"}, {"pin_to": "away", "away": 3.0}),
+    "sketch": ({"anywhere": 0}, {"pin_to": "hard"}, {"away": 0.0}),
+}
+"""What the other kind of thing has by default: a style is held down under prompts of other things
+as well, and away from what they ask for; an object is held to the hard edit."""
+HEALED_SEEDS = (0, 1)
+"""What an edit withstands varies from seed to seed by more than one setting from another."""
 
 
 def healing(lab: Lab, concepts: Sequence[str]) -> Iterable[Row]:
     """How to heal and what to hold down: the default, and one change at a time.
 
-    As many edits of a concept as every rival has.
+    As many settings as every rival has, each on two seeds.
     """
     for concept in concepts:
-        for settings in (*HEALED, OTHER[concept]):
-            yield lab.healed(concept, settings)
+        for settings in (*HEALED, *OTHER[concept]):
+            for seed in HEALED_SEEDS:
+                yield lab.healed(concept, settings, seed=seed)
 
 
 def settings(lab: Lab, concepts: Sequence[str]) -> Iterable[Row]:

@@ -15,7 +15,7 @@ from vectors import ALONE, TRAINED, Direction, Run
 from excise import registry
 from excise.edit import Edit, Recipe
 from excise.erasers.base import Work
-from excise.erasers.mending import ELSEWHERE, mended
+from excise.erasers.mending import ELSEWHERE, mended, target_of
 from excise.erasers.task_vector import TaskVector
 from excise.errors import NumericalError
 from excise.primitives import arithmetic
@@ -43,6 +43,7 @@ def meant(method: TaskVector, concept: Concept) -> dict[str, Any]:
     """
     own, (spaces, tokens, spread) = recipe(method), method.searched
     own |= {"spaces": list(spaces), "tokens": tokens, "spread": spread, "gain": method.share}
+    own["pin_to"] = target_of(method, concept)
     if method.anywhere is None and concept.kind != "object":
         own["anywhere"] = ELSEWHERE
     return own

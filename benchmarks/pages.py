@@ -21,7 +21,7 @@ ASKED: Mapping[str, str] = {
     "curves": "Which way of making the vector keeps most at equal erasure? Nothing is healed here; "
     "a line is one way at several strengths, and lower and further right is better.",
     "healing": f"How to heal and what to hold down: the default and one change at a time, {TRIED} "
-    "settings in all.",
+    "settings in all, each on two seeds.",
     "settings": f"The two that the README compares with, each under {TRIED} settings, as many as "
     "`healing` has of the default.",
     "methods": f"Every other method, each under {TRIED} settings.",
@@ -41,9 +41,10 @@ point again. Points have few pictures: they choose between settings and claim no
 kept.
 
 The default was tried more often than any rival. `healing` has {TRIED} settings of it on each
-concept, as many as every rival has in `settings` and `methods`; but how its vector is made was
-chosen in `curves` besides, among {len(WAYS) + 1} ways and controls at three strengths each, and no
-rival had such a second round. While it was written it was also tried in ways that are not listed.
+concept, as many as every rival has in `settings` and `methods`, but on two seeds where those have
+one; and how its vector is made was chosen in `curves` besides, among {len(WAYS) + 1} ways and
+controls at three strengths each, and no rival had such a second round. While it was written it was
+also tried in ways that are not listed.
 
 Columns: *plain*: pictures of plain words that show the concept. *searched*: what Concept Inversion,
 begun anew, brings back at the rung that is named, on the unedited model and after the edit.
@@ -116,7 +117,7 @@ def _what(row: Row) -> str:
     what = series_of(row)
     if row.get("method") and what != row["method"]:
         what = f"{row['method']}: {what}"
-    return what
+    return what + (f", seed {row['seed']}" if row.get("seed") else "")
 
 
 def _strength(row: Row) -> str:

@@ -30,7 +30,8 @@ def test_every_point_is_a_row_under_what_was_asked(tmp_path: Path) -> None:
     rows = [
         point(maker="plain", alpha=1.5),
         point(settings={"hard": 2.0}, alpha=1.0),
-        point(settings={}, alpha=1.0),
+        point(settings={}, alpha=1.0, seed=0),
+        point(settings={}, alpha=1.0, seed=1),
         point(method="esd", settings={"lr": 1e-4}, near=0.9, headline="t4"),
         {"concept": "cat", "method": "esd", "settings": {"lr": 1.0}, "why": "not finite"},
     ]
@@ -42,10 +43,10 @@ def test_every_point_is_a_row_under_what_was_asked(tmp_path: Path) -> None:
     assert "experiments/healing.svg" in text
     table = [line for line in text.splitlines() if line.startswith("| cat")]
     assert [line.split(" | ")[1] for line in table] == [
-        "plain", "hard 2.0", "the default", "esd: lr 0.0001", "esd: lr 1.0",
+        "plain", "hard 2.0", "the default", "the default, seed 1", "esd: lr 0.0001", "esd: lr 1.0",
     ]  # fmt: skip
     assert "73 → 10 (t4) | 7 | 98.2 (96.1) | dog 79" in table[0]
-    assert "not finite" in table[4]
+    assert "not finite" in table[5]
     assert all(line.count("|") == table[0].count("|") for line in table)
 
 

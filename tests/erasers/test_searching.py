@@ -11,7 +11,7 @@ from tests.suite import two
 
 from excise.erasers.searching import PLACES, in_sentences, inputs
 from excise.erasers.task_vector import TaskVector
-from excise.primitives.prompts import sentences
+from excise.primitives.prompts import STYLE_TEMPLATES, sentences
 from excise.types import Concept
 
 METHOD = TaskVector(embeddings=5, tokens=2, inversion_steps=2, samples=1)
@@ -47,7 +47,12 @@ def test_a_style_is_searched_for_about_every_object_and_a_watermark_beside_them(
 
     knows: Any = Known()
     style = sentences(knows, Concept("sketch", kind="style"))
-    assert style == ("a cat in <1> style", "a dog in <1> style", "a house in <1> style")
+    assert style[:3] == (
+        "a <1> picture of a cat",
+        "a dog in <1> style",
+        "an image of a house in <1> style",
+    )
+    assert len(style) == len(STYLE_TEMPLATES)
     beside = sentences(knows, Concept("watermark", kind="implicit"))
     assert all(text.endswith(" <1>") and "watermark" not in text for text in beside)
     assert len(sentences(knows, Concept("tree"))) == 10

@@ -121,3 +121,31 @@ def test_pins_may_hold_what_an_edit_says() -> None:
     moved = pinned_lesson(model, latents, model.encode("a cat"), 4, to=edit)
     assert torch.equal(plain.points.x, moved.points.x)
     assert not torch.allclose(plain.target, moved.target)
+
+
+@pytest.mark.slow
+def test_pins_may_lie_beyond_what_is_said_without_a_prompt() -> None:
+    model = two.model()
+    latents = torch.zeros(1, *model.latent_shape)
+    inputs = model.encode(["a cat", ""])
+    said = pinned_lesson(model, latents, inputs, 4, to={}).target
+    null = pinned_lesson(model, latents, inputs, 4).target
+    beyond = pinned_lesson(model, latents, inputs, 4, away=0.5)
+    assert torch.allclose(beyond.target - null, 0.5 * (null - said), atol=1e-5)
+    assert torch.allclose(beyond.target[1::2], null[1::2], atol=1e-4)  # without a prompt: stays
+
+
+@pytest.mark.slow
+def test_two_lessons_are_one() -> None:
+    model = two.model()
+    latents = torch.zeros(1, *model.latent_shape)
+    one = pinned_lesson(model, latents, model.encode(["a cat", ""]), 5)
+    other = pinned_lesson(model, latents, model.encode(["a dog"]), 3, to={})
+    both = one.and_then(other)
+    assert both.points.row.tolist() == [0, 1, 0, 1, 0, 2, 2, 2]
+    assert torch.equal(both.target, torch.cat([one.target, other.target]))
+    with torch.no_grad():  # each is under its own caption still
+        said = model.predict(
+            both.points.x[5:], both.points.u[5:], both.conditions[both.points.row[5:]]
+        )
+    assert torch.allclose(said, both.target[5:], atol=1e-4)

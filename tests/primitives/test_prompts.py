@@ -64,6 +64,22 @@ def test_pictures_of_a_style_are_about_every_object(emoji: Any) -> None:
     assert prompts.spanning(emoji, own).templates == own.templates
 
 
+def test_searches_for_a_style_go_through_objects_and_sentences_alike(emoji: Any) -> None:
+    sketch = next(row for row in emoji.known if row.name == "sketch")
+    objects = {row.name for row in emoji.known if row.kind == "object"}
+    texts = prompts.sentences(emoji, sketch)
+    assert all(text.split().count("<1>") == 1 for text in texts)
+    assert objects == {name for text in texts for name in objects & set(text.split())}
+    around = {
+        " ".join(word for word in text.split() if word not in objects | {"a", "an"})
+        for text in texts
+    }
+    assert len(around) == len(prompts.STYLE_TEMPLATES)
+    assert prompts.sentences(emoji, replace(sketch, templates=("a map in {} style",))) == (
+        "a map in <1> style",
+    )
+
+
 def test_no_prompt_names_an_implicit_concept(emoji: Any) -> None:
     mark = next(row for row in emoji.known if row.kind == "implicit")
     texts = prompts.naming(emoji, mark)

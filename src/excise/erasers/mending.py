@@ -3,8 +3,9 @@
 Beyond the strength at which everything else is kept, a negated task vector takes the concept out
 of reach of searched inputs too. What had to stay is then trained back by distillation from the
 unedited model, while the concept is pinned at inputs that bring it out. Searches on the edit as it
-is by then add to those inputs, round by round, as the adversaries of AdvUnlearn (Zhang et al. 2024,
-arXiv:2405.15234) and STEREO (Srivatsan et al. 2024, arXiv:2408.16807) do.
+is by then may add to those inputs, round by round (``pin_rounds``), as the adversaries of
+AdvUnlearn (Zhang et al. 2024, arXiv:2405.15234) and STEREO (Srivatsan et al. 2024,
+arXiv:2408.16807) do.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from torch import Tensor
 
@@ -34,6 +35,17 @@ if TYPE_CHECKING:
 Deltas = Mapping[str, Tensor]
 ELSEWHERE = 256
 """Prompts of other things under which a style's pictures are held down."""
+Target = Literal["hard", "away"]
+
+
+def target_of(method: TaskVector, concept: Concept) -> Target:
+    """What the concept is held down to.
+
+    A style goes where the unedited model would go without it: what the hard edit makes of its
+    pictures are contours and blots, which pass for a style. Where no prompt names the concept, the
+    model shows it without one as well, and there is nowhere to go but to the hard edit.
+    """
+    return method.pin_to or ("away" if concept.kind == "style" else "hard")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -53,7 +65,8 @@ def mended(method: TaskVector, work: Work, tau: Deltas) -> Mended:
     hard = arithmetic.negated(tau, alpha)
     shown = work.pictures(method.pictures, "tau", method.contexts)
     kept = Lesson.of(work.kept("heal-kept", lambda: (_kept(method, work).tensors(), None)).tensors)
-    inputs = [_named(method, work, concept) for concept in work.concepts]
+    inputs = [blocks.words(work, (concept,)) for concept in work.concepts]
+    others = [_elsewhere(method, work, concept) for concept in work.concepts]
     deltas: Deltas = hard
     curves: list[Any] = []
     losses: list[list[float]] = []
@@ -66,14 +79,7 @@ def mended(method: TaskVector, work: Work, tau: Deltas) -> Mended:
             inputs[one.concept] = Condition.cat([inputs[one.concept], new])
             losses.append([float(value) for value in one.found.loss])
         for i in range(share):
-            pinned = pinned_lesson(
-                work.model,
-                shown[i].latents,
-                inputs[i],
-                -(-method.pinned // share),
-                to=hard if method.pin_to == "hard" else None,
-                seed=seed_of("pinned", work.seed, number, i),
-            )
+            pinned = _pinned(method, work, i, shown[i].latents, inputs[i], others[i], hard, number)
             lessons[f"pinned {i}" if share > 1 else "pinned"] = (
                 pinned,
                 -(-method.heal_batch // (2 * share)),
@@ -94,27 +100,61 @@ def mended(method: TaskVector, work: Work, tau: Deltas) -> Mended:
     record = {
         "hard": alpha,
         "extinct": tried,
-        "pinned": sum(map(len, inputs)),
+        "pinned": sum(len(one) for one in (*inputs, *others) if one is not None),
         "losses": losses,
         "curves": curves,
     }
     return Mended(deltas=dict(deltas), record=record)
 
 
-def _named(method: TaskVector, work: Work, concept: Concept) -> Condition:
-    """What is pinned before anything was searched: the concept's words, and those of other things.
+def _elsewhere(method: TaskVector, work: Work, concept: Concept) -> Condition | None:
+    """Prompts of other things under which the concept's pictures are held down, if any.
 
-    A search that finds no words left for the concept goes on to those of something else: so its
-    pictures are held down under these too.
+    A search that finds no words left for the concept goes on to those of something else.
     """
-    words = blocks.words(work, (concept,))
     usual = 0 if concept.kind == "object" else ELSEWHERE
     n = usual if method.anywhere is None else method.anywhere
     if not n:
-        return words
+        return None
     seed = seed_of("anywhere", work.seed)
-    others = work.model.encode(kept_texts(work.model, work.concepts, n, seed))
-    return Condition.cat([words, others]).detach()
+    return work.model.encode(kept_texts(work.model, work.concepts, n, seed)).detach()
+
+
+def _pinned(
+    method: TaskVector,
+    work: Work,
+    number: int,
+    latents: Tensor,
+    inputs: Condition,
+    others: Condition | None,
+    hard: Deltas,
+    again: int,
+) -> Lesson:
+    """What is to be said of a concept's pictures, under what brings it out and elsewhere.
+
+    Each row of either comes as often. again: the round, whose points are its own.
+    """
+    target = target_of(method, work.concepts[number])
+    n = -(-method.pinned // len(work.concepts))
+    rows = len(inputs) + (0 if others is None else len(others))
+    seed = seed_of("pinned", work.seed, again, number)
+    elsewhere = 0 if others is None else n * len(others) // rows
+    pinned = pinned_lesson(
+        work.model,
+        latents,
+        inputs,
+        n - elsewhere,
+        to=hard if target == "hard" else None,
+        away=method.away,
+        seed=seed,
+    )
+    if others is None or not elsewhere:
+        return pinned
+    to: Deltas = hard if target == "hard" else {}  # the unedited model draws what is asked for
+    beside = pinned_lesson(
+        work.model, latents, others, elsewhere, to=to, seed=seed_of("elsewhere", seed)
+    )
+    return pinned.and_then(beside)
 
 
 def _kept(method: TaskVector, work: Work) -> Lesson:

@@ -19,7 +19,7 @@ from torch import Tensor
 from excise.erasers import blocks
 from excise.erasers.base import Change, Eraser, Work
 from excise.erasers.declared import Given
-from excise.erasers.mending import mended
+from excise.erasers.mending import Target, mended
 from excise.erasers.settling import settled
 from excise.errors import BadSetting, MissingJudge
 from excise.method import Budget
@@ -86,8 +86,10 @@ class TaskVector(Eraser):
         whose way the unedited model's predictions are held; of the nearest neighbours ``near``
         times as many as of others. stand_in: some of these are asked for by the concept's names, so
         that other things are drawn in its place.
-    pin: weight of holding the concept down at inputs that bring it out, to what the ``hard`` edit
-        says there, or to what the unedited model says without a prompt (``null``). pinned: points.
+    pin: weight of holding the concept down at inputs that bring it out. pin_to: to what the
+        ``hard`` edit says there, or ``away`` from what the unedited model says there, as far beyond
+        what it says without a prompt as ``away`` times what lies between the two; None is the way
+        of the concept's kind, see `target_of`. pinned: points.
         anywhere: to these inputs come as many prompts of other things; None is `ELSEWHERE` for a
         style or what no prompt names, and none for an object, whose pictures are at odds with what
         such a prompt asks for.
@@ -125,7 +127,6 @@ class TaskVector(Eraser):
         "walks": 2,
         "anywhere": 2,
         "pinned": 2,
-        "pin_rounds": 0,
         "embeddings": 2,
         "inversion_steps": 2,
     }
@@ -165,21 +166,22 @@ class TaskVector(Eraser):
     near: int = 2
     stand_in: bool = False
     pin: float = 1.0
-    pin_to: Literal["hard", "null"] = "hard"
+    pin_to: Target | None = None
+    away: float = 1.0
     anywhere: int | None = None
     pinned: int = 1024
-    pin_rounds: int = 1
+    pin_rounds: int = 0
 
     def __post_init__(self) -> None:
         self._positive("pictures", "steps", "batch", "lr", "embeddings", "inversion_steps", "looks")
         self._positive("heal", "heal_batch", "heal_lr", "walks", "pinned", "tokens")
         self._positive("rounds", "hard", "near")
         self._among("variant", get_args(Variant))
-        self._among("pin_to", ("hard", "null"))
+        self._among("pin_to", get_args(Target))
         self._among("spaces", SPACES)
         if not 0 < self.share <= 1:
             raise BadSetting(f"{self.name}: expected gain in (0, 1], got {self.gain}")
-        self._at_least(0, "pin", "pin_rounds", "anywhere")
+        self._at_least(0, "pin", "pin_rounds", "anywhere", "away")
 
     def change(self, work: Work) -> Change:
         """Fine-tune, negate, and find the strength."""

@@ -47,6 +47,16 @@ class Lesson:
         named = {f"condition/{name}": value for name, value in self.conditions.tensors.items()}
         return {**self.points.tensors(), **named, "target": self.target}
 
+    def and_then(self, other: Lesson) -> Lesson:
+        """Both, as one lesson."""
+        row = torch.cat([self.points.row, other.points.row + len(self.conditions)])
+        x, u = (torch.cat([getattr(one.points, n) for one in (self, other)]) for n in ("x", "u"))
+        return Lesson(
+            points=Points(x=x, u=u, row=row),
+            conditions=Condition.cat([self.conditions, other.conditions]),
+            target=torch.cat([self.target, other.target]),
+        )
+
     @staticmethod
     def of(tensors: Mapping[str, Tensor]) -> Lesson:
         """From what was kept."""
@@ -172,18 +182,23 @@ def pinned_lesson(
     n: int = 768,
     *,
     to: Deltas | None = None,
+    away: float = 0.0,
     seed: int = 0,
 ) -> Lesson:
     """At noisy pictures of the concept under inputs that bring it out: what is to be said instead.
 
     latents: (m, c, h, w). inputs: rows, taken in turn. to: an edit whose own predictions there are
-    the target, so that healing leaves it where it erases; None takes the prediction of the model as
-    it is now for no prompt.
+    the target, so that healing leaves it where it erases. With None it is
+    ``p(null) - away [p(input) - p(null)]`` in the predictions p of the model as it is now: what it
+    says without a prompt, and from there away from what the input asks for, which is the target of
+    ESD (Gandikota et al. 2023, arXiv:2303.07345).
     """
     found = noised(model, latents, n, seed=seed)
     points = Points(x=found.x, u=found.u, row=torch.arange(n) % len(inputs))
     if to is None:
         target = answers(model, points, empty(model))
+        if away:
+            target = target - away * (answers(model, points, inputs) - target)
     else:
         with model.swapped(to):
             target = answers(model, points, inputs)

@@ -194,7 +194,13 @@ def sentences(model: TextToImage, concept: Concept) -> tuple[str, ...]:
 
     It is added to the prompts of a concept that none of them names.
     """
-    asked = naming(model, spanning(model, concept), (concept.name,))
+    objects = [row for row in model.known if row.kind == "object"]
+    if concept.kind == "style" and concept.templates == TEMPLATES["style"] and objects:
+        n = max(len(objects), len(STYLE_TEMPLATES))
+        turns = [objects[i % len(objects)] for i in range(n)]
+        asked = tuple(pair.prompt for pair in pairs(model, concept, turns))
+    else:
+        asked = naming(model, concept, (concept.name,))
     return tuple(dict.fromkeys(placed(prompt.text, concept, f"{{}} {SOFT}") for prompt in asked))
 
 
