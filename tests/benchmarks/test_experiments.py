@@ -6,7 +6,7 @@ from typing import Any
 
 import experiments
 import pytest
-from experiments import DEVELOPED, EXPERIMENTS, healing, tried
+from experiments import DEVELOPED, EXPERIMENTS, HEALED_SEEDS, healing, tried
 from lab import meant
 from pages import ASKED, PLOTLESS
 from rivals import KINDS, RIVALS, TRIED
@@ -24,8 +24,8 @@ class Noted:
     def __init__(self) -> None:
         self.healings: dict[str, list[Any]] = {}
 
-    def healed(self, concept: str, settings: Any) -> Any:
-        self.healings.setdefault(concept, []).append(settings)
+    def healed(self, concept: str, settings: Any, seed: int) -> Any:
+        self.healings.setdefault(concept, []).append((settings, seed))
         return {}
 
     def trial(self, **given: Any) -> Any:
@@ -36,14 +36,16 @@ class Noted:
         return given
 
 
-def test_healing_has_as_many_edits_of_a_concept_as_a_rival_and_no_two_are_the_same() -> None:
+def test_healing_has_as_many_settings_as_a_rival_on_each_seed_and_no_two_are_the_same() -> None:
     lab: Any = Noted()
-    assert len(list(healing(lab, DEVELOPED))) == TRIED * len(DEVELOPED)
+    assert len(list(healing(lab, DEVELOPED))) == TRIED * len(DEVELOPED) * len(HEALED_SEEDS)
     for concept, own in lab.healings.items():
         target = Concept(concept, kind=KINDS[concept])
-        found = {repr(meant(build(TaskVector, dict(one)), target)) for one in own}
-        assert len(found) == TRIED, concept
-        assert own[0] == {}
+        for seed in HEALED_SEEDS:
+            alike = [settings for settings, at in own if at == seed]
+            found = {repr(meant(build(TaskVector, dict(one)), target)) for one in alike}
+            assert len(found) == TRIED, concept
+            assert alike[0] == {}
 
 
 def test_what_is_refused_or_not_finite_says_why_and_the_rest_goes_on() -> None:

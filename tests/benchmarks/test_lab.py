@@ -218,6 +218,7 @@ def test_what_settings_mean_holds_what_the_variant_and_the_concept_fill_in() -> 
     assert meant(TaskVector(), sketch)["anywhere"] == lab.ELSEWHERE
     assert meant(TaskVector(anywhere=1), sketch)["anywhere"] == 1
     assert meant(TaskVector(variant="paper"), cat)["gain"] == 0.5
+    assert [meant(TaskVector(), one)["pin_to"] for one in (cat, sketch)] == ["hard", "away"]
 
 
 def test_the_drift_stands_beside_the_vector_block_by_block(own: Lab) -> None:
