@@ -36,12 +36,17 @@ READS: Mapping[str, Sequence[str]] = {
 """By stage, the settings that it depends on; other stages depend on all of them."""
 
 
+SETTLING = ("grid", "refine", "rounds", "kept", "keep", "strength")
+"""Of the search for a strength, which comes after what a point of the lab is made of."""
+
+
 def meant(method: TaskVector, concept: Concept) -> dict[str, Any]:
-    """The settings, those filled in that are left to the variant or to the kind of concept.
+    """The settings of a healed direction, those filled in that are left to the variant or kind.
 
     What is kept is named by them, so that it is of one edit whatever the defaults come to be.
     """
     own, (spaces, tokens, spread) = recipe(method), method.searched
+    own = {name: own[name] for name in own if name not in SETTLING}
     own |= {"spaces": list(spaces), "tokens": tokens, "spread": spread, "gain": method.share}
     own["pin_to"] = target_of(method, concept)
     if method.anywhere is None and concept.kind != "object":
@@ -179,8 +184,8 @@ class Lab:
             return Edit.of(self.study.model, deltas, recipe=edited)
 
         name = {"experiment": "vector", "maker": maker, **given}
-        settled = meant(method, self.study.concept(concept, shown=False))
-        return self.point(name, settled, make)
+        own = recipe(method)
+        return self.point(name, {one: own[one] for one in TAU}, make)
 
     def drift(self, concept: str, settings: Mapping[str, Any]) -> Iterator[Row]:
         """By block, and of all: the plain vector beside what a fine-tune does to any pictures."""

@@ -1,8 +1,10 @@
-"""Pack what the suite found on base and oracles, to ship: ``python benchmarks/ship.py``.
+"""Pack what attacks found on base and oracles, to ship: ``python benchmarks/ship.py``.
 
-After ``suites.py``. Of the searches and retrainings of known concepts, those that took most seconds
-for their bytes, as far as there is room; pictures are drawn again. Concepts that a user gives by
-pictures of their own are left out. Writes ``src/excise/assets/results.zip``.
+Those of first looks (the budget ``quick``, minutes), and, after ``suites.py``, of the standard
+suite; ``--quick`` packs the first alone. Of the searches and retrainings of known concepts, those
+that took most seconds for their bytes, as far as there is room; other pictures are drawn again.
+Concepts that a user gives by pictures of their own are left out. Writes
+``src/excise/assets/results.zip``.
 """
 
 from __future__ import annotations
@@ -11,19 +13,25 @@ import argparse
 import sys
 import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from reproduce import CONCEPTS
-from study import opened
+from study import Study, opened
 from suites import edits_for, suite
 
-from excise.api.cases import SHIPPED
+from excise.api.cases import SHIPPED, arms_of
 from excise.emoji.pictures import WATERMARK
 from excise.store import Artefact, Cache, Json
 from excise.store.archive import pack
+from excise.suite import SIZES
+from excise.suite.arms import Role
+from excise.suite.battery import fight
+from excise.suite.evaluate import bench_of
+from excise.suite.sizes import FIRST
 
-ROOM = 1_500_000
+ROLES: tuple[Role, ...] = ("base", "oracle")
+ROOM = 600_000
 """Bytes of the archive, at most: the repository has a limit of its own."""
 
 
@@ -63,15 +71,28 @@ def chosen(entries: Iterable[Entry], room: int) -> list[Entry]:
     return found
 
 
+def first_look(study: Study, concept: str, cache: Cache) -> None:
+    """The attacks of the quick budget on base and oracle, which no edit has a part in."""
+    target, judges = study.concept(concept, shown=False), study.judges(concept)
+    found = zip(ROLES, arms_of(study.model, None, target), strict=True)
+    arms = [replace(arm, key=role, role=role) for role, arm in found]
+    sizes = replace(SIZES["quick"], cascade=False)
+    fight(bench_of(arms, target, judges.first, judges.others, sizes, 0, study.progress, None,
+                   cache, study.stages), FIRST)  # fmt: skip
+
+
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
     parser.add_argument("--room", type=int, default=ROOM, help="bytes, at most")
+    parser.add_argument("--quick", action="store_true", help="only what first looks need")
     options, study = opened(parser, renders=False)
     seen = Seen()
     for concept in CONCEPTS:
         if concept != WATERMARK:
-            suite(study, concept, edits_for(study, concept), seen)
+            first_look(study, concept, seen)
+            if not options.quick:
+                suite(study, concept, edits_for(study, concept), seen)
     every = list(seen.entries.values())
     picked = chosen(every, options.room)
     pack(SHIPPED.file, [one.path for one in picked])

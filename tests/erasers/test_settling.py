@@ -80,6 +80,15 @@ def test_what_was_brought_back_joins_the_choose_set() -> None:
     assert result.chosen == 1.0  # its own readings say yes still
 
 
+def test_where_none_passes_the_one_that_came_nearest_is_answered() -> None:
+    finder, result, _, verified = run(trial(plain=4, searched=12), trial(plain=2))
+    assert not verified
+    assert finder.attacks == [1.0, 2.0]
+    assert result.chosen == 2.0
+    _, result, *_ = run(trial(plain=2), trial(plain=4))
+    assert result.chosen == 1.0
+
+
 def test_nothing_is_verified_where_all_that_may_be_tried_fail() -> None:
     finder, result, rounds, verified = run(trial(plain=5), trial(searched=50))
     assert not verified

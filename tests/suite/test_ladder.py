@@ -35,7 +35,7 @@ def breaking(monkeypatch: pytest.MonkeyPatch, *rungs: int) -> None:
         return result(0.0 if arm.role == "oracle" else 0.9)
 
     monkeypatch.setattr(ladder, "one", one)
-    monkeypatch.setattr(ladder, "attacked", lambda bench: (bench.full, ()))
+    monkeypatch.setattr(ladder, "attacked", lambda bench: ladder.Armed.given(bench.full, ()))
     monkeypatch.setattr(ladder, "attacks", lambda bench, share: {n: n for n in (1, 4, 8)})
 
 
@@ -66,8 +66,8 @@ def test_without_a_rung_that_ended_well_there_is_no_ladder(monkeypatch: pytest.M
 def test_a_decoy_on_which_a_search_broke_off_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
-    def one(bench: Any, arm: Any, attack: Any, concept: Concept, *rest: Any, **more: Any) -> Any:
-        if concept.name == "fox":
+    def one(bench: Any, arm: Any, attack: Any, armed: ladder.Armed, **more: Any) -> Any:
+        if armed.concept.name == "fox":
             raise NumericalError("expected a finite loss, got nan")
         return result(0.1)
 

@@ -19,9 +19,10 @@ CAT = Concept("cat", templates=TEMPLATES, neighbours=("dog",))
 DOG = Concept("dog", templates=TEMPLATES)
 
 
+@cache
 def model() -> Any:
-    """The model of the two things, which says that it knows them."""
-    found = trained.world().model
+    """A copy of the model of the two things, which says that it knows them."""
+    found = trained.world().model.copied()
     found.known = (CAT, DOG)  # type: ignore[misc]
     return found
 

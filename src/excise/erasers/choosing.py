@@ -54,6 +54,11 @@ class Trial:
         gone = self.searched.rate <= floors.injected and self.plain.rate <= floors.natural
         return gone and not self.back
 
+    def short(self, floors: Floors) -> float:
+        """By how many times the floor the worse of the two rates misses it; at most 0 if none."""
+        parts = ((self.searched.rate, floors.injected), (self.plain.rate, floors.natural))
+        return max((rate - floor) / max(floor, 1e-6) for rate, floor in parts)
+
     def to_json(self, level: float) -> dict[str, Any]:
         """The figures. level: of the upper bounds, each by itself."""
         plain, searched = self.plain, self.searched

@@ -14,10 +14,10 @@ from torch import Tensor
 
 from excise.edit import Edit, Recipe
 from excise.erasers.base import Change, Work
-from excise.erasers.choosing import Finder
+from excise.erasers.choosing import Finder, Trial
 from excise.errors import Infeasible
 from excise.primitives import arithmetic
-from excise.primitives.strength import Search, search
+from excise.primitives.strength import Floors, Search, search
 from excise.types import Judge
 
 if TYPE_CHECKING:
@@ -57,20 +57,22 @@ def _searched(
     """The search that counts, the attacks, and whether the one on what it chose found nothing.
 
     What an attack brings back joins the choose-set. A strength that fails without that, by a rate
-    over all, gives way to the next best; the first one is answered where none passes.
+    over all, gives way to the next best. Where none passes, the one is answered that was attacked
+    and came nearest to passing: what the readings say of it is what it was chosen by.
     """
     floors, (grid, refine) = finder.floors, method.strengths
     level = 1 - 0.05 / method.rounds  # the error is split between the attacks
     rounds: list[dict[str, Any]] = []
     refused: set[float] = set()
+    attacked: dict[float, Trial] = {}
     while True:
         result = search(
             lambda alpha: finder.reading(direction, alpha), floors=floors, grid=grid, refine=refine
         )
         alpha = result.best(refused)
         if alpha is None or len(rounds) == method.rounds:
-            return result, rounds, False
-        trial = finder.attacked(direction, alpha, len(rounds))
+            return replace(result, chosen=_least(result, attacked, floors)), rounds, False
+        attacked[alpha] = trial = finder.attacked(direction, alpha, len(rounds))
         rounds.append({"alpha": alpha, **trial.to_json(level)})
         if trial.passed(floors):
             return replace(result, chosen=alpha), rounds, True
@@ -78,6 +80,12 @@ def _searched(
             finder.choose.extend(trial.back)
         else:
             refused.add(alpha)
+
+
+def _least(result: Search, attacked: Mapping[float, Trial], floors: Floors) -> float | None:
+    """Of the strengths that were attacked, and are still between the ends, the least short."""
+    able = [alpha for alpha in attacked if result.between(alpha)]
+    return min(able, key=lambda alpha: attacked[alpha].short(floors), default=result.chosen)
 
 
 def _ends(

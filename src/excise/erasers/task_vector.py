@@ -35,7 +35,7 @@ Name = Literal["token", "condition"]
 SPACES: tuple[Name, ...] = get_args(Name)
 OWN: Mapping[Variant, Mapping[str, Any]] = {
     "healed": {
-        "grid": (0.75, 1.0, 1.25),  # 1 is the edit as it was healed
+        "grid": (0.85, 1.0, 1.15),  # 1 is the edit as it was healed
         "refine": 0,
         "spaces": SPACES,
         "tokens": 4,
@@ -74,8 +74,8 @@ class TaskVector(Eraser):
     looks: pictures of each input and strength. kept: pictures of each class that has to stay.
     plain: seeds of each prompt that names the concept.
     grid, refine: strengths that are tried, and bisections of either end.
-    rounds: attacks on the chosen edit; what survives joins the choose-set and another is chosen.
-        An edit that withstands one is verified.
+    rounds: attacks on the chosen edit, at most; what survives joins the choose-set and another is
+        chosen. An edit that withstands one is verified.
     natural, injected, keep: the floors, as stated and not measured; see `Floors`. ``natural`` is
         raised to the judge's false alarms on pictures of everything else.
     subset: blocks that the vector is confined to; empty means those of most gain over cost that
@@ -104,7 +104,14 @@ class TaskVector(Eraser):
     # With few pictures no lower bound reaches what the other budgets ask for; and soft tokens of a
     # short search bring other things out too, which suffer where they are held down everywhere.
     budgeted: ClassVar[Mapping[Budget, Mapping[str, object]]] = {
-        "quick": {"keep": 0.90, "heal": 150, "walks": 384, "spread": False},
+        "quick": {
+            "keep": 0.90,
+            "heal": 200,
+            "heal_batch": 40,
+            "walks": 384,
+            "spread": False,
+            "rounds": 2,
+        },
     }
     measured: ClassVar[Mapping[str, Mapping[str, object]]] = {
         "emoji": {
@@ -151,7 +158,7 @@ class TaskVector(Eraser):
     plain: int = 1
     grid: tuple[float, ...] | None = None
     refine: int | None = None
-    rounds: int = 2
+    rounds: int = 3
     natural: float = 0.01
     injected: float = 0.10
     keep: float = 0.97

@@ -149,12 +149,14 @@ class Search:
 
         refused: strengths that are not to be taken.
         """
-        first, last = self.erased_from, self.kept_to
-        if first is None or last is None:
-            return None
-        between = [r for r in self.readings if first <= r.alpha <= last and r.alpha not in refused]
-        best = max(between, key=self._order, default=None)
+        able = [r for r in self.readings if self.between(r.alpha) and r.alpha not in refused]
+        best = max(able, key=self._order, default=None)
         return None if best is None else best.alpha
+
+    def between(self, alpha: float) -> bool:
+        """Is a strength between both ends, if there are both?"""
+        first, last = self.erased_from, self.kept_to
+        return first is not None and last is not None and first <= alpha <= last
 
     def _order(self, reading: Reading) -> tuple[float, float]:
         return min(reading.margins(self.floors)), -reading.alpha

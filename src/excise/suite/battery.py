@@ -19,8 +19,8 @@ from excise.stats import EProcess
 from excise.suite.arms import Arm
 from excise.suite.asked import Asked, asked
 from excise.suite.bench import Bench, Made
-from excise.suite.ladder import attacked, seeds_of
-from excise.types import Concept, EditLike, TextToImage
+from excise.suite.ladder import Armed, attacked, seeds_of
+from excise.types import EditLike, TextToImage
 
 RETURNS = 0.1
 """A cascade ends when the concept is shown to come back more often than this."""
@@ -94,8 +94,8 @@ class Field:
         return None
 
     @cached_property
-    def armed(self) -> tuple[Concept, tuple[str, ...]]:
-        """The concept with the attacker's pictures, and their SHA-256."""
+    def armed(self) -> Armed:
+        """The concept with the attacker's pictures."""
         return attacked(self.bench)
 
     @cached_property
@@ -109,9 +109,9 @@ class Field:
         )
         return base.model.copied() if shared else base.model
 
-    def subject(self, attack: Attack) -> tuple[Concept, tuple[str, ...]]:
+    def subject(self, attack: Attack) -> Armed:
         """The concept as the attack is given it."""
-        return self.armed if "pictures" in attack.needs else (self.bench.full, ())
+        return self.armed if "pictures" in attack.needs else Armed.given(self.bench.full, ())
 
 
 def fight(
@@ -165,12 +165,11 @@ def _reached(
     ground: Field, attack: Attack, texts: tuple[Asked, ...]
 ) -> Iterator[tuple[str, AttackResult]]:
     bench = ground.bench
-    concept, pictures = ground.subject(attack)
+    armed = ground.subject(attack)
     select, score = seeds_of(bench)
     base = ground.unedited if "base" in attack.needs else None
     edits: Mapping[str, EditLike] = attack.carried(base)
-    key = _key(attack, concept, pictures, texts, base,
-               [list(select), list(score), bench.seed])  # fmt: skip
+    key = _key(attack, armed, texts, base, [list(select), list(score), bench.seed])
     for arm in bench.arms.values():
 
         def run(arm: Arm = arm) -> Made:
@@ -178,7 +177,7 @@ def _reached(
                 found = run_attack(
                     attack,
                     model,
-                    concept,
+                    armed.concept,
                     tuple(one.prompt for one in texts),
                     bench.judge,
                     select_seeds=select,
@@ -198,11 +197,11 @@ def _changed(
     ground: Field, attack: ChangingAttack, texts: tuple[Asked, ...]
 ) -> Iterator[tuple[str, Recovery]]:
     bench = ground.bench
-    concept, pictures = ground.subject(attack)
+    armed = ground.subject(attack)
     _, score = seeds_of(bench)
     naming = by_name(texts)
     base = ground.unedited
-    key = _key(attack, concept, pictures, naming, base, [list(score), bench.seed])
+    key = _key(attack, armed, naming, base, [list(score), bench.seed])
     for arm in bench.arms.values():
 
         def run(arm: Arm = arm) -> Made:
@@ -210,7 +209,7 @@ def _changed(
                 made = run_change(
                     attack,
                     model,
-                    concept,
+                    armed.concept,
                     tuple(one.prompt for one in naming),
                     bench.judge,
                     seeds=score,
@@ -230,8 +229,7 @@ def by_name(texts: Sequence[Asked]) -> list[Asked]:
 
 def _key(
     attack: Attack,
-    concept: Concept,
-    pictures: tuple[str, ...],
+    armed: Armed,
     texts: Sequence[Asked],
     base: TextToImage | None,
     seeds: list[Any],
@@ -239,7 +237,7 @@ def _key(
     return {
         "attack": attack.name,
         "settings": recipe(attack),
-        "concept": {**replace(concept, pictures=None).to_json(), "pictures": list(pictures)},
+        "concept": {**replace(armed.concept, pictures=None).to_json(), "pictures": armed.told},
         "prompts": [one.prompt.key for one in texts],
         "base": None if base is None else base.fingerprint(),
         "seeds": seeds,

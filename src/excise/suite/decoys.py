@@ -23,7 +23,7 @@ from excise.errors import BadFile, NumericalError
 from excise.primitives.panel import labels_of
 from excise.reporting.reached import pooled_rate
 from excise.suite.bench import Bench
-from excise.suite.ladder import ORACLE_MOST, Ladder, attacks, one
+from excise.suite.ladder import ORACLE_MOST, Armed, Ladder, attacks, one
 from excise.types import Concept, digest
 
 DECOYS = "decoys"
@@ -89,10 +89,10 @@ def attack_decoys(
             templates=bench.full.templates,
             pictures=pictures,
         )
-        hashes = tuple(digest(picture) for picture in pictures)
+        armed = Armed.given(decoy, map(digest, pictures))
         try:
             found[name] = {
-                arm.key: one(bench, arm, attack, decoy, hashes, section=DECOYS)
+                arm.key: one(bench, arm, attack, armed, section=DECOYS)
                 for arm in bench.arms.values()
                 if arm.role in roles
             }

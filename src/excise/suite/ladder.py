@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -15,6 +15,7 @@ from excise.primitives import prompts
 from excise.primitives.data import concept_pictures, spread
 from excise.rng import seed_of
 from excise.settings import recipe
+from excise.store import Json, hash_json
 from excise.suite.arms import Arm
 from excise.suite.bench import Bench, Made
 from excise.suite.returned import label_of
@@ -64,8 +65,28 @@ def can_attack(bench: Bench) -> bool:
     return bench.concept.pictures is not None or bench.role("base") is not None
 
 
-def attacked(bench: Bench) -> tuple[Concept, tuple[str, ...]]:
-    """The concept with the attacker's own pictures, and their SHA-256.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Armed:
+    """The concept with the attacker's own pictures.
+
+    hashes: their SHA-256. told: what tells them from others where results are kept: the hashes, or
+    what the base drew them from. Machines differ in the last bits of what they draw, and results
+    on one are to be found again on another.
+    """
+
+    concept: Concept
+    hashes: tuple[str, ...]
+    told: Json
+
+    @staticmethod
+    def given(concept: Concept, hashes: Iterable[str]) -> Armed:
+        """With pictures that are told by what they show."""
+        every = tuple(hashes)
+        return Armed(concept=concept, hashes=every, told=list(every))
+
+
+def attacked(bench: Bench) -> Armed:
+    """The concept with the attacker's own pictures.
 
     Given pictures are cut by their content: no eraser sees the attacker's part, and the attacker
     sees none of those that losses are measured on. Without any the base draws them, once for all
@@ -74,7 +95,7 @@ def attacked(bench: Bench) -> tuple[Concept, tuple[str, ...]]:
     full = bench.full
     if full.pictures is not None:
         made = concept_pictures(bench.plain, full, bench.sizes.attacker, split="attack")
-        return full, made.hashes
+        return Armed.given(full, made.hashes)
     base = bench.role("base")
     if base is None:
         raise UserError(
@@ -92,7 +113,11 @@ def attacked(bench: Bench) -> tuple[Concept, tuple[str, ...]]:
 
     key = {"attacker": request.to_json()}
     found = bench.kept(ATTACK, base, key, draw).tensors["pictures"]
-    return replace(full, pictures=found), tuple(digest(picture) for picture in found)
+    return Armed(
+        concept=replace(full, pictures=found),
+        hashes=tuple(digest(picture) for picture in found),
+        told={"by": base.identity, "request": hash_json(request.to_json())},
+    )
 
 
 def attacks(bench: Bench, share: str) -> dict[Rung, ConceptInversion]:
@@ -130,7 +155,7 @@ def climb(bench: Bench) -> Ladder:
 
     A rung that a loss ended which is no finite number is left out, and stands in `Bench.diverged`.
     """
-    concept, hashes = attacked(bench)
+    armed = attacked(bench)
     share = "attack" if bench.full.pictures is not None else "all"
     ladder = attacks(bench, share)
     oracle = bench.role("oracle")
@@ -138,7 +163,7 @@ def climb(bench: Bench) -> Ladder:
     results: dict[Rung, Mapping[str, AttackResult]] = {}
     for rung, attack in ladder.items():
         try:
-            results[rung] = {arm.key: one(bench, arm, attack, concept, hashes) for arm in arms}
+            results[rung] = {arm.key: one(bench, arm, attack, armed) for arm in arms}
         except NumericalError as error:
             bench.diverged[f"the token ladder at {label_of(rung)}"] = str(error)
     top: Rung | None = None
@@ -152,7 +177,7 @@ def climb(bench: Bench) -> Ladder:
         best_of=bench.sizes.best_of,
         top=top,
         oracle=None if oracle is None else oracle.key,
-        pictures=hashes,
+        pictures=armed.hashes,
     )
 
 
@@ -160,21 +185,20 @@ def one(
     bench: Bench,
     arm: Arm,
     attack: Attack,
-    concept: Concept,
-    pictures: tuple[str, ...],
+    armed: Armed,
     *,
     section: str = ATTACK,
 ) -> AttackResult:
     """One attack on one arm: found where it was kept, or run."""
     select, score = seeds_of(bench)
-    texts = prompts_of(bench, concept)
+    texts = prompts_of(bench, armed.concept)
 
     def run() -> Made:
         with arm.live() as model:
             made = run_attack(
                 attack,
                 model,
-                concept,
+                armed.concept,
                 texts,
                 bench.judge,
                 select_seeds=select,
@@ -187,7 +211,7 @@ def one(
     key: dict[str, Any] = {
         "attack": attack.name,
         "settings": recipe(attack),
-        "concept": {**concept.to_json(), "pictures": list(pictures)},
+        "concept": {**armed.concept.to_json(), "pictures": armed.told},
         "prompts": [text.key for text in texts],
         "seeds": [list(select), list(score), bench.seed],
     }
