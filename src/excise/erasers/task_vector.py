@@ -35,7 +35,7 @@ Name = Literal["token", "condition"]
 SPACES: tuple[Name, ...] = get_args(Name)
 OWN: Mapping[Variant, Mapping[str, Any]] = {
     "healed": {
-        "grid": (0.85, 1.0, 1.15),  # 1 is the edit as it was healed
+        "grid": (0.9, 1.0, 1.1),  # 1 is the edit as it was healed
         "refine": 0,
         "spaces": SPACES,
         "tokens": 4,
