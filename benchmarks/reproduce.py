@@ -7,8 +7,9 @@ between its two marks, and the plot in ``docs/figures``.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ DOCS = ROOT / "docs"
 DEVELOPED, HELD_OUT = ("cat", "sketch"), ("church", "truck", "apple", "neon", "watermark")
 CONCEPTS = (*DEVELOPED, *HELD_OUT)
 SEEDS = 5
+ROWS = "rows"
 BEGIN, END = "<!-- results -->", "<!-- end of results -->"
 
 METHODS = {"task_vector": SEEDS, "esd": 1, "gradient_ascent": 1}
@@ -67,8 +69,7 @@ class Results:
 
     def row(self, trial: Trial, sizes: Sizes, settings: Settings | None = None) -> Row:
         """One edit's figures."""
-        study, name = self.study, self.study.name(trial)
-        key = study.key(row=name, measured=study.measured(trial.concept, sizes, 0, settings))
+        study = self.study
 
         def make() -> Row:
             edit, notes = study.edit(trial)
@@ -76,7 +77,17 @@ class Results:
             facts: Row = {"concept": trial.concept, "method": trial.method, "seed": trial.seed}
             return {**facts, **notes, "bytes": edit.nbytes, **figures(report)}
 
-        return study.row("rows", f"{name}-{key}", make)
+        return study.row(ROWS, self._name(trial, sizes, settings), make)
+
+    def known(self, trial: Trial, sizes: Sizes, settings: Settings | None = None) -> bool:
+        """Is there a row already?"""
+        name = self._name(trial, sizes, settings)
+        return (self.study.work / ROWS / f"{name}.json").exists()
+
+    def _name(self, trial: Trial, sizes: Sizes, settings: Settings | None) -> str:
+        study, name = self.study, self.study.name(trial)
+        key = study.key(row=name, measured=study.measured(trial.concept, sizes, 0, settings))
+        return f"{name}-{key}"
 
     def arrays(self, trial: Trial, sizes: Sizes, settings: Settings) -> Arrays:
         """The same, picture by picture."""
@@ -87,12 +98,38 @@ class Results:
         """Every rung on base, edit and oracle; the oracle decides which one counts."""
         return self.row(Trial(concept=concept, method=method), LADDER)
 
-    def claims(self, concept: str, method: str, rung: Any, seeds: int) -> tuple[list[Row], Row]:
+    def claims(
+        self, concept: str, method: str, rung: Any, seeds: Iterable[int]
+    ) -> tuple[list[Row], Row]:
         """A method at the concept's rung: seed by seed, and over all seeds."""
         settings = claimed(rung)
-        trials = [Trial(concept=concept, method=method, seed=seed) for seed in range(seeds)]
+        trials = [Trial(concept=concept, method=method, seed=seed) for seed in seeds]
         rows = [{**self.row(trial, CLAIM, settings), "rung": rung} for trial in trials]
         return rows, summary(rows, [self.arrays(trial, CLAIM, settings) for trial in trials])
+
+    def part(self, concept: str, method: str, count: int, only: bool) -> Part | None:
+        """One method on one concept. only: what is there already, None if there is nothing."""
+        first = Trial(concept=concept, method=method)
+        if only and not self.known(first, LADDER):
+            return None
+        ladder = self.ladder(concept, method)
+        rung, seeds = rung_of(ladder), list(range(count))
+        if only:
+            own = claimed(rung)
+            seeds = [n for n in seeds if self.known(replace(first, seed=n), CLAIM, own)]
+        if not seeds:
+            return None
+        claims, summed = self.claims(concept, method, rung, seeds)
+        return Part(ladder=ladder, claims=claims, summary=summed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One method on one concept: all rungs for one edit, the rung that counts for each, and all."""
+
+    ladder: Row
+    claims: list[Row]
+    summary: Row
 
 
 def methods_for(concept: str) -> Mapping[str, int]:
@@ -187,6 +224,8 @@ def text_of(rows: Sequence[Row], folder: str) -> str:
             "others, the edit nearest to both is in the figures all the same. "
             f"{verified} are verified: an attack on fresh seeds did not bring it back.\n"
         )
+    if short := missing(rows):
+        notes.append(f"Still to be measured, by the same command: {short}.\n")
     if any(map(above, rows)):
         notes.append(
             f"{ABOVE} the search of this budget reaches the model that never saw the concept in "
@@ -194,6 +233,17 @@ def text_of(rows: Sequence[Row], folder: str) -> str:
         )
     plot = f"![What a search brings back, by how much it may move]({folder}/ladders.svg)\n"
     return "\n".join([plot, table(HEAD, map(cells, rows)), *notes])
+
+
+def missing(rows: Sequence[Row]) -> str:
+    """Concepts and methods that there are fewer edits of than there are to be."""
+    there = {(row["concept"], row["method"]): row["edits"] for row in rows}
+    return ", ".join(
+        f"{concept} {method.replace('_', ' ')} ({seeds - have} of {seeds} edits)"
+        for concept in CONCEPTS
+        for method, seeds in methods_for(concept).items()
+        if (have := there.get((concept, method), 0)) < seeds
+    )
 
 
 def into(file: Path, text: str) -> None:
@@ -215,18 +265,24 @@ def main() -> None:
         "--method", action="append", choices=METHODS, help="only this one's edits; repeat"
     )
     parser.add_argument("--seeds", type=int, default=SEEDS)
+    parser.add_argument(
+        "--measured", action="store_true", help="write what was measured by now, measure nothing"
+    )
     options, study = opened(parser)
     results = Results(study)
-    ladders, made = [], []
-    for concept in options.concept or CONCEPTS:
-        for method, seeds in methods_for(concept).items():
-            if method in (options.method or METHODS):
-                ladders.append(results.ladder(concept, method))
-                rung, count = rung_of(ladders[-1]), min(seeds, options.seeds)
-                made.append(results.claims(concept, method, rung, count))
+    found = [
+        part
+        for concept in options.concept or CONCEPTS
+        for method, count in methods_for(concept).items()
+        if method in (options.method or METHODS)
+        and (part := results.part(concept, method, min(count, options.seeds), options.measured))
+    ]
     if options.concept or options.method:  # a part of the work, which a run over all of it finds
         return
-    claims, rows = [row for own, _ in made for row in own], [row for _, row in made]
+    if not found:
+        sys.exit("nothing is measured yet")
+    ladders, rows = [part.ladder for part in found], [part.summary for part in found]
+    claims = [row for part in found for row in part.claims]
     write_json(DOCS / "results.json", {"ladders": ladders, "claims": claims, "summary": rows})
     plots.ladders(ladders, DOCS / "figures" / "ladders.svg")
     write_text(DOCS / "results.md", f"# Results\n\n{text_of(rows, 'figures')}")

@@ -6,7 +6,21 @@ from pathlib import Path
 from typing import Any
 
 import plots
-from reproduce import BEGIN, END, HEAD, LADDER, cells, into, text_of
+import pytest
+from reproduce import (
+    BEGIN,
+    CONCEPTS,
+    END,
+    HEAD,
+    LADDER,
+    Results,
+    cells,
+    claimed,
+    into,
+    methods_for,
+    missing,
+    text_of,
+)  # fmt: skip
 
 from excise.attacks.concept_inversion import Rung
 
@@ -48,6 +62,33 @@ def test_the_text_has_the_plot_and_counts_what_a_search_settled() -> None:
     assert "(docs/figures/ladders.svg)" in text
     assert "Of the 5 edits that a search for a strength settled, 4 are feasible" in text
     assert "‡" not in text
+
+
+def test_what_is_still_to_be_measured_is_said() -> None:
+    every = [row(concept=concept, method=method, edits=count)
+             for concept in CONCEPTS for method, count in methods_for(concept).items()]  # fmt: skip
+    assert missing(every) == ""
+    assert "Still to be measured" not in text_of(every, "figures")
+    short = missing([{**every[0], "edits": 2}, *every[2:]])
+    assert short == "cat task vector (3 of 5 edits), cat esd (1 of 1 edits)"
+    assert f"by the same command: {short}." in text_of([{**every[0], "edits": 2}, *every[2:]], "f")
+
+
+def test_of_what_is_there_already_nothing_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    def known(self: Any, trial: Any, sizes: Any, settings: Any = None) -> bool:
+        return (trial.seed, sizes is LADDER, settings) in (
+            (0, True, None), (1, False, claimed(4)),
+        ) and trial.concept == "cat"  # fmt: skip
+
+    asked: list[Any] = []
+    monkeypatch.setattr(Results, "known", known)
+    monkeypatch.setattr(Results, "ladder", lambda self, *of: {"headline": "t4"})
+    monkeypatch.setattr(Results, "claims", lambda self, *of: asked.append(of) or ([row()], row()))
+    results = Results(None)  # type: ignore[arg-type]
+    assert results.part("sketch", "task_vector", 5, True) is None
+    assert results.part("cat", "task_vector", 5, True) is not None
+    assert results.part("cat", "task_vector", 2, False) is not None
+    assert asked == [("cat", "task_vector", 4, [1]), ("cat", "task_vector", 4, [0, 1])]
 
 
 def test_an_oracle_that_is_reached_too_often_is_marked() -> None:
