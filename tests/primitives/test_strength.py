@@ -85,6 +85,18 @@ def test_the_walk_stops_once_stronger_can_only_keep_less() -> None:
     assert asked == [1.0, 2.0]
 
 
+def test_where_the_first_keeps_too_little_the_walk_goes_down() -> None:
+    def asked(gone_at: float, lost_at: float, grid: tuple[float, ...]) -> list[float]:
+        found = search(response(gone_at, lost_at), floors=FLOORS, grid=grid, refine=0)
+        return [reading.alpha for reading in found.readings]
+
+    assert asked(0.5, 0.84, (0.9, 1.0, 1.1)) == [0.8, 0.9]
+    assert asked(0.5, 0.7, (0.9, 1.0, 1.1)) == [0.7, 0.8, 0.9]
+    assert asked(0.5, 0.2, (0.9, 1.0, 1.1)) == [0.7, 0.8, 0.9]  # as far as the grid is long
+    assert asked(0.85, 0.2, (0.9, 1.0, 1.1)) == [0.8, 0.9]  # weaker ones do not erase
+    assert asked(0.4, 0.2, (0.5, 1.0, 1.5)) == [0.5]  # nothing is left to go down to
+
+
 def test_one_embedding_that_survives_is_enough_to_say_no() -> None:
     kept = of_kept(1.0)
     rates = tuple(Rate(8 if i == 3 else 0, 8) for i in range(100))

@@ -188,8 +188,9 @@ def search(
     """Propose and choose a strength: walk up the grid, then bisect towards both ends.
 
     The walk stops once a strength both erases and no longer keeps: stronger ones can only keep
-    less. Each end is then bisected ``refine`` times, and among the strengths tried between the ends
-    the one with the largest smaller margin is chosen.
+    less. Where the first one does so, the walk goes down from it, by the grid's first step, as
+    often as the grid has steps. Each end is then bisected ``refine`` times, and among the strengths
+    tried between the ends the one with the largest smaller margin is chosen.
 
     Raises:
         BadSetting: an empty grid, or one that does not rise from above 0.
@@ -208,9 +209,21 @@ def search(
         reading = read(alpha)
         if reading.erased(floors) and not reading.preserved(floors):
             break
+    for alpha in _below(grid):
+        reading = tried[min(tried)]
+        if reading.preserved(floors) or not reading.erased(floors):
+            break
+        read(alpha)
     _bisect(read, sorted(tried), refine, lambda r: r.erased(floors))
     _bisect(read, sorted(tried), refine, lambda r: not r.preserved(floors))
     return conclude(tuple(tried[alpha] for alpha in sorted(tried)), floors)
+
+
+def _below(grid: Sequence[float]) -> list[float]:
+    """Strengths down from the first, by the first step, one for each step of the grid."""
+    steps = range(1, len(grid))
+    found = [grid[0] - n * (grid[1] - grid[0]) for n in steps]
+    return [alpha for alpha in found if round(alpha, 4) > 0]
 
 
 def _bisect(
