@@ -36,7 +36,7 @@ READS: Mapping[str, Sequence[str]] = {
 """By stage, the settings that it depends on; other stages depend on all of them."""
 
 
-SETTLING = ("grid", "refine", "rounds", "kept", "keep", "strength")
+SETTLING = ("grid", "refine", "rounds", "judged", "kept", "keep", "strength")
 """Of the search for a strength, which comes after what a point of the lab is made of."""
 
 

@@ -1,18 +1,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import Any
 
+import pytest
 import torch
 from tests.erasers.working import work_on
 from tests.suite import two
 from torch import Tensor
 
+from excise.erasers import searching
 from excise.erasers.choosing import Finder, Trial
 from excise.erasers.task_vector import TaskVector
 from excise.primitives.kept import kept_probe
 from excise.primitives.strength import Floors
 from excise.stats import Rate
+from excise.types import Concept
 
 METHOD = TaskVector(kept=8, natural=0.01)
 
@@ -51,3 +55,20 @@ def test_an_attack_is_passed_by_what_is_below_both_floors_and_brings_nothing_bac
     assert not replace(good, back=(member,)).passed(Floors())
     assert not replace(good, searched=Rate(7, 64)).passed(Floors())
     assert not replace(good, plain=Rate(2, 120)).passed(Floors())
+
+
+def test_a_strength_is_judged_by_the_spaces_that_have_a_say(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[Any] = []
+
+    def inputs(method: Any, work: Any, concept: Any, latents: Any, **given: Any) -> tuple[()]:
+        asked.append(given["within"])
+        return ()
+
+    monkeypatch.setattr(searching, "inputs", inputs)
+    one = finder(two.Two())
+    for concept in (two.CAT, Concept("sketch", kind="style")):
+        own = replace(one, work=replace(one.work, concepts=(concept,)))
+        assert own._search((SimpleNamespace(latents=None),), 0, "repulsed") == []  # type: ignore[arg-type]
+    assert asked == [("token", "condition"), ("token",)]

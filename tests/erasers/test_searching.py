@@ -29,6 +29,10 @@ def test_soft_tokens_are_held_down_in_several_sentences_and_conditionings_as_the
     work = work_on(model, concept)
     tokens, conditions = inputs(METHOD, work, concept, torch.zeros(1, *model.latent_shape), seed=0)
     assert (len(tokens), len(conditions)) == (3, 2)
+    (alone,) = inputs(
+        METHOD, work, concept, torch.zeros(1, *model.latent_shape), seed=0, within=("token",)
+    )
+    assert len(alone) == len(tokens) + len(conditions)  # as many, where the others were
     assert tokens.settings["texts"] == ["a <1>", "a <1> on a mat", "two of <1>"]
     rows = in_sentences(model, tokens)
     assert len(rows) == PLACES * len(tokens)

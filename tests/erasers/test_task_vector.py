@@ -12,7 +12,7 @@ from excise.erasers.task_vector import TaskVector
 from excise.errors import BadSetting, Infeasible, MissingJudge
 from excise.settings import build, recipe
 from excise.store import Stages
-from excise.types import Request
+from excise.types import Concept, Request
 
 SMALL = TaskVector(
     variant="paper",
@@ -61,6 +61,16 @@ def test_each_variant_has_settings_of_its_own_where_they_are_left_out() -> None:
     assert healed.at("quick").searched[2] is False
     with pytest.raises(BadSetting, match="gain"):
         TaskVector(gain=0.0)
+
+
+def test_what_a_model_without_a_style_is_led_to_has_no_say_in_its_strength() -> None:
+    cat, sketch = Concept("cat"), Concept("sketch", kind="style")
+    healed = TaskVector()
+    assert healed.judged_in(cat) == ("token", "condition")
+    assert healed.judged_in(sketch) == ("token",)
+    assert replace(healed, judged=("condition",)).judged_in(sketch) == ("condition",)
+    assert replace(healed, spaces=("condition",)).judged_in(sketch) == ("condition",)
+    assert TaskVector(variant="paper").judged_in(sketch) == ("token",)
 
 
 @pytest.mark.slow

@@ -190,7 +190,13 @@ class Finder:
             Member(concept=i, found=found)
             for i, concept in enumerate(self.work.concepts)
             for found in searching.inputs(
-                self.method, self.work, concept, shown[i].latents, seed=seed, mode=mode
+                self.method,
+                self.work,
+                concept,
+                shown[i].latents,
+                seed=seed,
+                mode=mode,
+                within=self.method.judged_in(concept),
             )
         ]
 

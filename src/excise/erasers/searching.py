@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from torch import Tensor
@@ -13,7 +14,7 @@ from excise.primitives.spaces import SOFT
 from excise.types import Concept, Condition, TextToImage
 
 if TYPE_CHECKING:
-    from excise.erasers.task_vector import TaskVector
+    from excise.erasers.task_vector import Name, TaskVector
 
 PLACES = 4
 """Sentences that each soft token is held down in."""
@@ -27,13 +28,15 @@ def inputs(
     *,
     seed: int,
     mode: Literal["independent", "repulsed"] = "independent",
+    within: Sequence[Name] | None = None,
 ) -> tuple[Inversion, ...]:
     """``embeddings`` inputs, one set a space; soft tokens that serve in all of its sentences.
 
     latents: (n, c, h, w) of pictures that show the concept. mode: of `Inverter`; repulsed from one
-    another and from the concept's own word.
+    another and from the concept's own word. within: spaces; by default the method's.
     """
-    spaces, tokens, spread = method.searched
+    usual, tokens, spread = method.searched
+    spaces = usual if within is None else within
     template = template_of(concept)
     said = sentences(work.model, concept) if spread else ()
     found = []

@@ -29,6 +29,7 @@ from excise.primitives.denoising import Bank, Weighting
 from excise.primitives.finetune import Optimiser, Term, finetune
 from excise.primitives.losses import mean, one_caption, picture_errors
 from excise.primitives.strength import Floors
+from excise.types import Concept
 
 Variant = Literal["healed", "paper"]
 Name = Literal["token", "condition"]
@@ -67,10 +68,12 @@ class TaskVector(Eraser):
     selector, steps, batch, lr, weighting: of the fine-tune on the empty caption.
     strength: alpha; None searches for it, which needs a judge.
     embeddings: inputs that a search finds, for the choose-set, to be pinned, and on an edit that
-        was chosen; an equal share in each of the ``spaces``. tokens: soft tokens of those in the
-        token space. spread: these are searched for, and held down, in the concept's sentences in
-        turn; without it in the first alone. inversion_steps, samples: of each search. carried:
-        further gradient steps that each input gets on every edited model that is tried.
+        was chosen; an equal share in each of the ``spaces``. judged: spaces whose inputs have a
+        say in the strength; None is all of them, and of a style the token space where there is
+        one: see `judged_in`. tokens: soft tokens of those in the token space. spread: these are
+        searched for, and held down, in the concept's sentences in turn; without it in the first
+        alone. inversion_steps, samples: of each search. carried: further gradient steps that each
+        input gets on every edited model that is tried.
     looks: pictures of each input and strength. kept: pictures of each class that has to stay.
     plain: seeds of each prompt that names the concept.
     grid, refine: strengths that are tried, and bisections of either end.
@@ -109,6 +112,7 @@ class TaskVector(Eraser):
             "heal": 200,
             "heal_batch": 40,
             "walks": 384,
+            "kept": 3,
             "spread": False,
             "rounds": 2,
         },
@@ -148,13 +152,14 @@ class TaskVector(Eraser):
     strength: float | None = None
     embeddings: int = 16
     spaces: tuple[Name, ...] | None = None
+    judged: tuple[Name, ...] | None = None
     tokens: int | None = None
     spread: bool | None = None
     inversion_steps: int = 300
     samples: int = 4
     carried: int = 20
     looks: int = 8
-    kept: int = 12
+    kept: int = 20
     plain: int = 1
     grid: tuple[float, ...] | None = None
     refine: int | None = None
@@ -186,6 +191,7 @@ class TaskVector(Eraser):
         self._among("variant", get_args(Variant))
         self._among("pin_to", get_args(Target))
         self._among("spaces", SPACES)
+        self._among("judged", SPACES)
         if not 0 < self.share <= 1:
             raise BadSetting(f"{self.name}: expected gain in (0, 1], got {self.gain}")
         self._at_least(0, "pin", "pin_rounds", "anywhere", "away")
@@ -229,6 +235,17 @@ class TaskVector(Eraser):
     def searched(self) -> tuple[tuple[Name, ...], int, bool]:
         """What is searched for: spaces, soft tokens, and whether in all of the sentences."""
         return self._own("spaces"), self._own("tokens"), self._own("spread")
+
+    def judged_in(self, concept: Concept) -> tuple[Name, ...]:
+        """The spaces whose inputs say whether a concept is gone.
+
+        A conditioning of its own leads a model to a style that it was never shown, so that what one
+        finds says nothing of what an edit has left.
+        """
+        spaces = self.searched[0]
+        if self.judged is not None:
+            return self.judged
+        return ("token",) if concept.kind == "style" and "token" in spaces else spaces
 
     def _own(self, name: str) -> Any:
         given = getattr(self, name)
