@@ -80,6 +80,14 @@ def test_what_was_brought_back_joins_the_choose_set() -> None:
     assert result.chosen == 1.0  # its own readings say yes still
 
 
+def test_a_strength_that_is_found_wanting_is_not_tried_again_for_what_joined() -> None:
+    finder, result, _, verified = run(trial(back=3, searched=30), trial())
+    assert verified
+    assert finder.choose == [[0] * 3]
+    assert finder.attacks == [1.0, 2.0]
+    assert result.chosen == 2.0
+
+
 def test_where_none_passes_the_one_that_came_nearest_is_answered() -> None:
     finder, result, _, verified = run(trial(plain=4, searched=12), trial(plain=2))
     assert not verified

@@ -56,9 +56,11 @@ def _searched(
 ) -> tuple[Search, list[dict[str, Any]], bool]:
     """The search that counts, the attacks, and whether the one on what it chose found nothing.
 
-    What an attack brings back joins the choose-set. A strength that fails without that, by a rate
-    over all, gives way to the next best. Where none passes, the one is answered that was attacked
-    and came nearest to passing: what the readings say of it is what it was chosen by.
+    What an attack brings back joins the choose-set. A strength at which a rate over all is above
+    its floor gives way to the next best, also where the readings, whose inputs were found on the
+    unedited model or at another strength, say nothing against it. Where none passes, the one is
+    answered that was attacked and came nearest to passing: what the readings say of it is what it
+    was chosen by.
     """
     floors, (grid, refine) = finder.floors, method.strengths
     level = 1 - 0.05 / method.rounds  # the error is split between the attacks
@@ -76,9 +78,8 @@ def _searched(
         rounds.append({"alpha": alpha, **trial.to_json(level)})
         if trial.passed(floors):
             return replace(result, chosen=alpha), rounds, True
-        if trial.back:
-            finder.choose.extend(trial.back)
-        else:
+        finder.choose.extend(trial.back)
+        if trial.short(floors) > 0:
             refused.add(alpha)
 
 
