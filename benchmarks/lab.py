@@ -36,6 +36,12 @@ READS: Mapping[str, Sequence[str]] = {
 """By stage, the settings that it depends on; other stages depend on all of them."""
 
 
+def trained(method: TaskVector) -> dict[str, Any]:
+    """The settings that a vector is trained with."""
+    own = recipe(method)
+    return {name: own[name] for name in TAU}
+
+
 SETTLING = ("grid", "refine", "rounds", "judged", "kept", "keep", "strength")
 """Of the search for a strength, which comes after what a point of the lab is made of."""
 
@@ -120,9 +126,8 @@ class Lab:
         )
         if maker in DERIVED:
             return DERIVED[maker](run)
-        own = recipe(method)
         made = {"seed": seed} if maker in ALONE else study.made(concept, seed)
-        key = study.key(vector=maker, made=made, settings={name: own[name] for name in TAU})
+        key = study.key(vector=maker, made=made, settings=trained(method))
         file = study.work / "vectors" / f"{key}.safetensors"
         if not file.exists():
             save_tensors(file, TRAINED[maker](run))
@@ -184,8 +189,7 @@ class Lab:
             return Edit.of(self.study.model, deltas, recipe=edited)
 
         name = {"experiment": "vector", "maker": maker, **given}
-        own = recipe(method)
-        return self.point(name, {one: own[one] for one in TAU}, make)
+        return self.point(name, trained(method), make)
 
     def drift(self, concept: str, settings: Mapping[str, Any]) -> Iterator[Row]:
         """By block, and of all: the plain vector beside what a fine-tune does to any pictures."""

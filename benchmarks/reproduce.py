@@ -81,8 +81,7 @@ class Results:
 
     def known(self, trial: Trial, sizes: Sizes, settings: Settings | None = None) -> bool:
         """Is there a row already?"""
-        name = self._name(trial, sizes, settings)
-        return (self.study.work / ROWS / f"{name}.json").exists()
+        return self.study.row_file(ROWS, self._name(trial, sizes, settings)).exists()
 
     def _name(self, trial: Trial, sizes: Sizes, settings: Settings | None) -> str:
         study, name = self.study, self.study.name(trial)

@@ -25,12 +25,11 @@ from excise.emoji.pictures import WATERMARK
 from excise.store import Artefact, Cache, Json
 from excise.store.archive import pack
 from excise.suite import SIZES
-from excise.suite.arms import Role
+from excise.suite.arms import SHARED
 from excise.suite.battery import fight
 from excise.suite.evaluate import bench_of
 from excise.suite.sizes import FIRST
 
-ROLES: tuple[Role, ...] = ("base", "oracle")
 ROOM = 600_000
 """Bytes of the archive, at most: the repository has a limit of its own."""
 
@@ -74,8 +73,8 @@ def chosen(entries: Iterable[Entry], room: int) -> list[Entry]:
 def first_look(study: Study, concept: str, cache: Cache) -> None:
     """The attacks of the quick budget on base and oracle, which no edit has a part in."""
     target, judges = study.concept(concept, shown=False), study.judges(concept)
-    found = zip(ROLES, arms_of(study.model, None, target), strict=True)
-    arms = [replace(arm, key=role, role=role) for role, arm in found]
+    every = arms_of(study.model, None, target, base=study.model)
+    arms = [arm for arm in every if arm.role in SHARED]
     sizes = replace(SIZES["quick"], cascade=False)
     fight(bench_of(arms, target, judges.first, judges.others, sizes, 0, study.progress, None,
                    cache, study.stages), FIRST)  # fmt: skip

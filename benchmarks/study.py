@@ -164,11 +164,15 @@ class Study:
 
     def row(self, folder: str, name: str, make: Callable[[], Row]) -> Row:
         """JSON values under a name: read where they were kept, or made and kept."""
-        file = self.work / folder / f"{name}.json"
+        file = self.row_file(folder, name)
         if not file.exists():
             write_json(file, make())
         found: Any = read_json(file)
         return dict(found)
+
+    def row_file(self, folder: str, name: str) -> Path:
+        """Where `row` keeps what has a name."""
+        return self.work / folder / f"{name}.json"
 
     def name(self, trial: Trial) -> str:
         """What a trial's files are called."""

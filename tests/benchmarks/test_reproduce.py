@@ -20,7 +20,7 @@ from reproduce import (
     methods_for,
     missing,
     text_of,
-)  # fmt: skip
+)
 
 from excise.attacks.concept_inversion import Rung
 

@@ -13,7 +13,7 @@ from excise.api.cases import SHIPPED, arms_of
 from excise.api.judging import judges_for
 from excise.progress import SILENT
 from excise.suite import SIZES
-from excise.suite.arms import Arm
+from excise.suite.arms import SHARED, Arm
 from excise.suite.battery import fight
 from excise.suite.bench import Bench
 from excise.suite.evaluate import bench_of
@@ -31,8 +31,7 @@ def test_a_first_look_at_the_embedded_model_attacks_neither_base_nor_oracle() ->
         pytest.skip(f"was measured in {PRECISION}, and this processor has it in {model.precision}")
     cat = next(one for one in model.known if one.name == "cat")
     judges = judges_for(model, (cat,), None)
-    found = zip(("base", "oracle"), arms_of(model, None, cat), strict=True)
-    arms: Any = [replace(arm, key=role, role=role) for role, arm in found]
+    arms = [arm for arm in arms_of(model, None, cat, base=model) if arm.role in SHARED]
     sizes = SIZES["quick"]
     bench = bench_of(arms, cat, judges.first, judges.others, sizes, 0, SILENT, SHIPPED, None, None)
     before = [arm.model.costs for arm in arms]

@@ -21,7 +21,7 @@ Oracle = Source | Literal["auto"] | None
 Rivals = Mapping[str, EditSource] | Sequence[EditSource]
 
 SHIPPED = Archive(ASSETS / "results.zip")
-"""What searches found on the embedded model and its oracles, at the standard budget."""
+"""What attacks found on the embedded model and its oracles; see ``benchmarks/ship.py``."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -51,13 +51,11 @@ class Trial:
 
     def passed(self, floors: Floors) -> bool:
         """Was nothing brought back, and is neither rate above its floor?"""
-        gone = self.searched.rate <= floors.injected and self.plain.rate <= floors.natural
-        return gone and not self.back
+        return self.margin(floors) >= 0 and not self.back
 
-    def short(self, floors: Floors) -> float:
-        """By how many times the floor the worse of the two rates misses it; at most 0 if none."""
-        parts = ((self.searched.rate, floors.injected), (self.plain.rate, floors.natural))
-        return max((rate - floor) / max(floor, 1e-6) for rate, floor in parts)
+    def margin(self, floors: Floors) -> float:
+        """How far inside the floors the two rates are, as `Floors.gone` says."""
+        return floors.gone(self.plain.rate, self.searched.rate)
 
     def to_json(self, level: float) -> dict[str, Any]:
         """The figures. level: of the upper bounds, each by itself."""

@@ -79,14 +79,14 @@ def _searched(
         if trial.passed(floors):
             return replace(result, chosen=alpha), rounds, True
         finder.choose.extend(trial.back)
-        if trial.short(floors) > 0:
+        if trial.margin(floors) < 0:
             refused.add(alpha)
 
 
 def _least(result: Search, attacked: Mapping[float, Trial], floors: Floors) -> float | None:
     """Of the strengths that were attacked, and are still between the ends, the least short."""
     able = [alpha for alpha in attacked if result.between(alpha)]
-    return min(able, key=lambda alpha: attacked[alpha].short(floors), default=result.chosen)
+    return max(able, key=lambda alpha: attacked[alpha].margin(floors), default=result.chosen)
 
 
 def _ends(

@@ -43,6 +43,10 @@ class Floors:
             if not 0 <= value <= 1:
                 raise BadSetting(f"expected {name} in [0, 1], got {value}")
 
+    def gone(self, plain: float, searched: float) -> float:
+        """How far inside the floors two rates are, in units of the tighter; negative outside."""
+        return min(_slack(self.natural, plain), _slack(self.injected, searched))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
@@ -70,7 +74,7 @@ class Reading:
 
     def margins(self, floors: Floors) -> tuple[float, float]:
         """How far inside both demands, each in units of what it allows; negative outside."""
-        gone = min(_slack(floors.natural, self.plain.rate), _slack(floors.injected, self.searched))
+        gone = floors.gone(self.plain.rate, self.searched)
         shares = [(self.kept.lower, floors.kept)]
         if (least := self.kept.least) is not None:
             shares.append((least, floors.worst))

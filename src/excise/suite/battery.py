@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -237,7 +237,7 @@ def _key(
     return {
         "attack": attack.name,
         "settings": recipe(attack),
-        "concept": {**replace(armed.concept, pictures=None).to_json(), "pictures": armed.told},
+        "concept": armed.to_json(),
         "prompts": [one.prompt.key for one in texts],
         "base": None if base is None else base.fingerprint(),
         "seeds": seeds,

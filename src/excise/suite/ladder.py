@@ -84,6 +84,10 @@ class Armed:
         every = tuple(hashes)
         return Armed(concept=concept, hashes=every, told=list(every))
 
+    def to_json(self) -> dict[str, Any]:
+        """What results are kept under, as to the concept and its pictures."""
+        return {**replace(self.concept, pictures=None).to_json(), "pictures": self.told}
+
 
 def attacked(bench: Bench) -> Armed:
     """The concept with the attacker's own pictures.
@@ -211,7 +215,7 @@ def one(
     key: dict[str, Any] = {
         "attack": attack.name,
         "settings": recipe(attack),
-        "concept": {**armed.concept.to_json(), "pictures": armed.told},
+        "concept": armed.to_json(),
         "prompts": [text.key for text in texts],
         "seeds": [list(select), list(score), bench.seed],
     }
