@@ -32,7 +32,7 @@ def sets_of(concept: Concept) -> tuple[History, Sets, Bench]:
     bench = Bench(arms={base.key: base}, concept=concept, judge=two.Two(), sizes=sizes)
     work = Work(model=base.model, concepts=(concept,), seed=0, judge=None, progress=SILENT)
     rows = [made.record() for split in MADE for made in work.pictures(12, split)]
-    _, attacker = attacked(bench)
+    attacker = attacked(bench).hashes
     sets = Sets(attacker=attacker, held_out=held_out(bench).hashes)
     return History(record={"pictures": rows}), sets, bench
 
