@@ -98,14 +98,17 @@ class Study:
     def concept(self, name: str, *, shown: bool) -> Concept:
         """A concept for the attacker, with renders if there are to be, or without for the eraser.
 
-        The watermark has pictures for both; each takes a part that the other never sees.
+        The watermark has pictures for both; each takes a part that the other never sees. An
+        object's are in no style: an input that has to serve in every style is a weaker attack.
         """
         shown = shown and self.renders
         if (name, shown) not in self._concepts:
             known = next((one for one in self.model.known if one.name == name), None)
             found = known or Concept(name, kind="implicit")
             if shown or name == WATERMARK:
-                found = Concept(**{**vars(found), "pictures": concept_pictures(name, RENDERS)})
+                style = "plain" if found.kind == "object" else None
+                pictures = concept_pictures(name, RENDERS, style=style)
+                found = Concept(**{**vars(found), "pictures": pictures})
             self._concepts[name, shown] = found
         return self._concepts[name, shown]
 

@@ -38,6 +38,17 @@ def test_a_style_is_in_every_picture_of_it() -> None:
     assert float(colour.max()) < 40
 
 
+def test_an_object_can_be_had_in_one_style_or_in_any() -> None:
+    def colourless(style: str | None) -> float:
+        pictures = concept_pictures("cat", 40, style=style).float()
+        colour = (pictures.amax(dim=1) - pictures.amin(dim=1))[..., :48, :40]
+        return float((colour.flatten(1).amax(dim=1) < 40).float().mean())
+
+    assert colourless("plain") == 0.0
+    assert 0.0 < colourless(None) < 0.5
+    assert colourless("sketch") == 1.0
+
+
 def test_what_was_written_is_read(tmp_path: Path) -> None:
     save_pictures("watermark", 4, tmp_path)
     assert torch.equal(read_pictures(tmp_path), concept_pictures("watermark", 4))
@@ -51,5 +62,9 @@ def test_what_the_world_lacks(tmp_path: Path) -> None:
         concept_pictures("zebra", 1)
     with pytest.raises(UserError, match="one picture"):
         concept_pictures("cat", 0)
+    with pytest.raises(UnknownName, match="cubism"):
+        concept_pictures("cat", 1, style="cubism")
+    with pytest.raises(UserError, match="no other style"):
+        concept_pictures("sketch", 1, style="neon")
     with pytest.raises(SystemExit):
         main(["zebra", "--out", str(tmp_path)])
