@@ -49,7 +49,7 @@ def curves(lab: Lab, concepts: Sequence[str]) -> Iterable[Row]:
                 yield lab.scaled(maker, concept, alpha, {})
 
 
-HEALED: Sequence[Mapping[str, Any]] = ({}, {"pin_rounds": 1}, {"embeddings": 32})
+HEALED: Sequence[Mapping[str, Any]] = ({}, {"adversaries": 0}, {"embeddings": 32})
 OTHER: Mapping[str, Sequence[Mapping[str, Any]]] = {
     "cat": ({"anywhere": 256}, {"pin_to": "away"}, {"pin_to": "away", "away": 3.0}),
     "sketch": ({"anywhere": 0}, {"pin_to": "hard"}, {"away": 0.0}),

@@ -6,8 +6,6 @@ import hashlib
 import json
 import signal
 import sys
-from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,39 +20,26 @@ pytestmark = [
 SMALL = {
     "steps": 3, "pictures": 4, "batch": 2, "embeddings": 2, "inversion_steps": 2, "samples": 1,
     "carried": 1, "looks": 1, "kept": 48, "plain": 1, "grid": 1.0, "refine": 0, "rounds": 1,
-    "heal": 2, "heal_batch": 2, "walks": 2, "pinned": 2,
+    "heal": 4, "heal_batch": 2, "walks": 2, "pinned": 2, "adversaries": 2, "lasting": 2,
 }  # fmt: skip
 NAME = "no-cat.safetensors"
 
 
-def erase(folder: Path, rounds: int = 0) -> list[str | Path]:
-    """The command. rounds: searches on the healed edit, each with a healing that follows it."""
-    settings = {**SMALL, "pin_rounds": rounds}
-    sets = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
+def erase(folder: Path) -> list[str | Path]:
+    """The command."""
+    sets = [word for name, value in SMALL.items() for word in ("--set", f"{name}={value}")]
     return ["erase", "cat", "--model", folder, "--out", NAME, *sets]
 
 
-Whole = Callable[[int], tuple[dict[str, Any], Run]]
-
-
 @pytest.fixture(scope="module")
-def undisturbed(process: Any, knowing: Path, tmp_path_factory: pytest.TempPathFactory) -> Whole:
-    """What a run with so many rounds leaves that nobody disturbs, and its course."""
-
-    @cache
-    def ran(rounds: int) -> tuple[dict[str, Any], Run]:
-        folder = tmp_path_factory.mktemp("whole")
-        done = Workshop(folder, process)(*erase(knowing, rounds))
-        assert done.code == 0, done.err
-        return result(folder), done
-
-    return ran
-
-
-@pytest.fixture(scope="module")
-def whole(undisturbed: Whole) -> tuple[dict[str, Any], Run]:
-    """That of a run without rounds."""
-    return undisturbed(0)
+def whole(
+    process: Any, knowing: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[dict[str, Any], Run]:
+    """What a run leaves that nobody disturbs, and its course."""
+    folder = tmp_path_factory.mktemp("whole")
+    done = Workshop(folder, process)(*erase(knowing))
+    assert done.code == 0, done.err
+    return result(folder), done
 
 
 def result(folder: Path) -> dict[str, Any]:
@@ -112,11 +97,10 @@ def test_killed_within_files_and_steps_it_ends_with_the_same_bytes(
     assert result(shop.folder) == wanted
 
 
-def test_killed_in_the_search_on_the_healed_edit_it_ends_with_the_same_bytes(
-    shop: Workshop, knowing: Path, undisturbed: Whole
+def test_killed_while_inputs_follow_the_edit_it_ends_with_the_same_bytes(
+    shop: Workshop, knowing: Path, whole: tuple[dict[str, Any], Run]
 ) -> None:
-    wanted, _ = undisturbed(1)
-    run = erase(knowing, rounds=1)
+    wanted, _ = whole
 
     def begun(name: str) -> tuple[int, int]:
         """How many stages of a name are finished, and how many are in the middle."""
@@ -124,17 +108,11 @@ def test_killed_in_the_search_on_the_healed_edit_it_ends_with_the_same_bytes(
         parts = [path for path in found if ".part" in path.name]
         return len(found) - len(parts), len(parts)
 
-    # In the first healing; in the search on what it healed; in the healing that follows.
-    assert shop(*run, named="heal-0", write=1, after=True).code == -signal.SIGKILL
-    assert begun("heal-0") == (0, 1)
-    before, _ = begun("inversion")
-    assert shop(*run, named="inversion", write=1, after=True).code == -signal.SIGKILL
-    assert begun("heal-0") == (1, 0)
-    assert begun("inversion") == (before, 1)
-    assert shop(*run, named="heal-1", write=1, after=True).code == -signal.SIGKILL
-    assert begun("inversion") == (2 * before, 0)
-    assert begun("heal-1") == (0, 1)
-    assert shop(*run).code == 0
+    # After the first step of all, and then after the third, at which inputs begin anew.
+    for _ in range(2):
+        assert shop(*erase(knowing), named="healed", write=1, after=True).code == -signal.SIGKILL
+        assert begun("healed") == (0, 1)
+    assert shop(*erase(knowing)).code == 0
     assert result(shop.folder) == wanted
 
 

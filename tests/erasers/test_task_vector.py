@@ -42,7 +42,8 @@ HEALED = replace(
     walks=16,
     anywhere=5,
     pinned=64,
-    pin_rounds=1,
+    adversaries=3,
+    lasting=12,
 )
 
 
@@ -134,11 +135,11 @@ def test_a_healed_edit_goes_on_after_a_kill_and_keeps_the_concept_down(tmp_path:
     healing = found.record["healing"]
     words = len(two.CAT.prompts()) + 1  # and no prompt at all
     each = 2 * PLACES + 1  # of three inputs a search, two are soft tokens, in several sentences
-    assert healing["pinned"] == words + method.anywhere + each * (method.pin_rounds + 1)
+    assert healing["pinned"] == words + method.anywhere + each
     curves = healing["curves"]
-    assert len(curves) == method.pin_rounds + 1
-    assert all(sum(c[-5:]) < sum(c[:5]) for round_ in curves for c in round_.values())
-    last = next(tmp_path.glob(f"heal-{method.pin_rounds}-*"))
+    assert set(curves) == {"kept", "pinned", "against"}
+    assert sum(curves["kept"][-5:]) < sum(curves["kept"][:5])
+    (last,) = tmp_path.glob("healed-*")
     last.unlink()  # as if it had been killed before its last stage
     again = method.erase(model, two.CAT, stages=Stages(tmp_path))
     assert again.edit.digest == found.edit.digest

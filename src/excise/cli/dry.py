@@ -65,13 +65,12 @@ def erase_plan(model: TextToImage, eraser: Eraser, concepts: int) -> list[Stage]
 
 
 def _healing(has: Mapping[str, Any], concepts: int) -> list[Stage]:
-    rounds = 1 + has["pin_rounds"]
     found = has["embeddings"] * concepts * has["inversion_steps"] * has["samples"]
-    rows = has["heal"] * has["heal_batch"] * 3 // 2
+    rows = has["heal"] * (has["heal_batch"] * 3 // 2 + 3 * has["adversaries"])
     stages = [
         Stage(name="what has to stay", pictures=has["walks"], evaluations=8 * has["walks"]),
-        Stage(name="inputs to pin", gradients=rounds * found, evaluations=rounds * has["pinned"]),
-        Stage(name="heal", gradients=rounds * rows),
+        Stage(name="inputs to pin", gradients=found, evaluations=has["pinned"]),
+        Stage(name="heal", gradients=rows),
     ]
     if has["hard"] is None:
         inputs = BISECTIONS * concepts * has["embeddings"]

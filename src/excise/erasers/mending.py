@@ -2,16 +2,14 @@
 
 Beyond the strength at which everything else is kept, a negated task vector takes the concept out
 of reach of searched inputs too. What had to stay is then trained back by distillation from the
-unedited model, while the concept is pinned at inputs that bring it out. Searches on the edit as it
-is by then may add to those inputs, round by round (``pin_rounds``), as the adversaries of
-AdvUnlearn (Zhang et al. 2024, arXiv:2405.15234) and STEREO (Srivatsan et al. 2024,
-arXiv:2408.16807) do.
+unedited model, while the concept is pinned: at inputs that bring it out of that model, and at
+inputs that follow the edit as it heals, searching for what is left; see
+`excise.primitives.adversary`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -22,15 +20,16 @@ from excise.erasers.base import Work
 from excise.erasers.extinction import UNSEEN, extinction
 from excise.erasers.looking import Member
 from excise.primitives import arithmetic
+from excise.primitives.adversary import Adversary, Wanted, as_now
+from excise.primitives.data import empty
 from excise.primitives.finetune import Optimiser
 from excise.primitives.healing import Lesson, heal, kept_lesson, kept_texts, pinned_lesson
 from excise.progress import stage
 from excise.rng import seed_of
-from excise.store import hash_tensors
 from excise.types import Concept, Condition
 
 if TYPE_CHECKING:
-    from excise.erasers.task_vector import TaskVector
+    from excise.erasers.task_vector import Name, TaskVector
 
 Deltas = Mapping[str, Tensor]
 ELSEWHERE = 256
@@ -57,54 +56,81 @@ class Mended:
 
 
 def mended(method: TaskVector, work: Work, tau: Deltas) -> Mended:
-    """``-hard * tau``, healed once and then again after each search on what has come of it."""
+    """``-hard * tau``, healed while what brings the concept out is held down."""
     share = len(work.concepts)
     latents = [made.latents for made in work.pictures(64, "find")]
-    found = _found(method, work, latents, None, 0)
+    found = _found(method, work, latents)
     alpha, tried = _hard(method, work, tau, found, latents)
     hard = arithmetic.negated(tau, alpha)
     shown = work.pictures(method.pictures, "tau", method.contexts)
     kept = Lesson.of(work.kept("heal-kept", lambda: (_kept(method, work).tensors(), None)).tensors)
     inputs = [blocks.words(work, (concept,)) for concept in work.concepts]
     others = [_elsewhere(method, work, concept) for concept in work.concepts]
-    deltas: Deltas = hard
-    curves: list[Any] = []
-    losses: list[list[float]] = []
-    for number in range(method.pin_rounds + 1):
-        if number:
-            found = _found(method, work, latents, deltas, number)
-        lessons = {"kept": (kept, method.heal_batch, 1.0)}
-        for one in found:
-            new = searching.in_sentences(work.model, one.found)
-            inputs[one.concept] = Condition.cat([inputs[one.concept], new])
-            losses.append([float(value) for value in one.found.loss])
-        for i in range(share):
-            pinned = _pinned(method, work, i, shown[i].latents, inputs[i], others[i], hard, number)
-            lessons[f"pinned {i}" if share > 1 else "pinned"] = (
-                pinned,
-                -(-method.heal_batch // (2 * share)),
-                method.pin / share,
-            )
-        deltas, tuned = heal(
-            work.model,
-            deltas,
-            lessons,
-            selector=tuple(tau) if method.confined else method.selector,
-            steps=method.heal,
-            optimiser=Optimiser(lr=method.heal_lr, annealed=True),
-            seed=seed_of("heal", work.seed, number),
-            progress=work.progress,
-            stage=work.stage(f"heal-{number}"),
-        )
-        curves.append(tuned.record()["curves"])
+    for one in found:
+        new = searching.in_sentences(work.model, one.found)
+        inputs[one.concept] = Condition.cat([inputs[one.concept], new])
+    lessons, against = {"kept": (kept, method.heal_batch, 1.0)}, {}
+    for i, concept in enumerate(work.concepts):
+        own = f" {i}" if share > 1 else ""
+        pinned = _pinned(method, work, i, shown[i].latents, inputs[i], others[i], hard)
+        rows = -(-method.heal_batch // (2 * share))
+        lessons[f"pinned{own}"] = (pinned, rows, method.pin / share)
+        if method.adversaries:
+            chased = _adversary(method, work, concept, shown[i].latents, hard)
+            against[f"against{own}"] = chased.term(method.against / share)
+    deltas, tuned = heal(
+        work.model,
+        hard,
+        lessons,
+        against=against,
+        selector=tuple(tau) if method.confined else method.selector,
+        steps=method.heal,
+        optimiser=Optimiser(lr=method.heal_lr, annealed=True),
+        seed=seed_of("heal", work.seed),
+        progress=work.progress,
+        stage=work.stage("healed"),
+    )
     record = {
         "hard": alpha,
         "extinct": tried,
         "pinned": sum(len(one) for one in (*inputs, *others) if one is not None),
-        "losses": losses,
-        "curves": curves,
+        "losses": [[float(value) for value in one.found.loss] for one in found],
+        **tuned.record(),
     }
     return Mended(deltas=dict(deltas), record=record)
+
+
+def _adversary(
+    method: TaskVector, work: Work, concept: Concept, latents: Tensor, hard: Deltas
+) -> Adversary:
+    """Inputs that follow the edit, an equal share for each concept, in the widest of its spaces."""
+    spaces = method.judged_in(concept)
+    space: Name = "condition" if "condition" in spaces else "token"
+    search = searching.inverter(method, work, concept, space)
+    return Adversary(
+        work.model,
+        [search.space_of(work.model, text) for text in search.texts or (search.template,)],
+        latents,
+        _wanted(method, work, concept, hard),
+        inputs=-(-method.adversaries // len(work.concepts)),
+        lr=search.rate,
+        lasting=method.lasting,
+        weighting=method.weighting,
+        seed=seed_of("adversary", work.seed),
+    )
+
+
+def _wanted(method: TaskVector, work: Work, concept: Concept, hard: Deltas) -> Wanted:
+    """What the edit is to say under an input that follows it; as `pinned_lesson`."""
+    if target_of(method, concept) == "hard":
+        return as_now(work.model, hard, method.selector)
+    base, null = as_now(work.model, {}, method.selector), empty(work.model)
+
+    def away(x: Tensor, u: Tensor, condition: Condition) -> Tensor:
+        unasked = base(x, u, null.expand(len(u)))
+        return unasked - method.away * (base(x, u, condition) - unasked)
+
+    return away
 
 
 def _elsewhere(method: TaskVector, work: Work, concept: Concept) -> Condition | None:
@@ -128,16 +154,15 @@ def _pinned(
     inputs: Condition,
     others: Condition | None,
     hard: Deltas,
-    again: int,
 ) -> Lesson:
     """What is to be said of a concept's pictures, under what brings it out and elsewhere.
 
-    Each row of either comes as often. again: the round, whose points are its own.
+    Each row of either comes as often.
     """
     target = target_of(method, work.concepts[number])
     n = -(-method.pinned // len(work.concepts))
     rows = len(inputs) + (0 if others is None else len(others))
-    seed = seed_of("pinned", work.seed, again, number)
+    seed = seed_of("pinned", work.seed, number)
     elsewhere = 0 if others is None else n * len(others) // rows
     pinned = pinned_lesson(
         work.model,
@@ -186,19 +211,10 @@ def _hard(
     return at.alpha, at.to_json()
 
 
-def _found(
-    method: TaskVector,
-    work: Work,
-    latents: Sequence[Tensor],
-    deltas: Deltas | None,
-    number: int,
-) -> list[Member]:
-    """Inputs that bring each concept out under an edit, or out of the unedited model."""
-    edited = (
-        nullcontext() if deltas is None else work.model.swapped(deltas, key=hash_tensors(deltas))
-    )
-    seed = seed_of("pin", work.seed, number)
-    with stage(work.progress, f"inputs to pin, round {number + 1}"), edited:
+def _found(method: TaskVector, work: Work, latents: Sequence[Tensor]) -> list[Member]:
+    """Inputs that bring each concept out of the unedited model."""
+    seed = seed_of("pin", work.seed)
+    with stage(work.progress, "inputs to pin"):
         return [
             Member(concept=i, found=found)
             for i, concept in enumerate(work.concepts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from torch import Tensor
@@ -35,24 +36,12 @@ def inputs(
     latents: (n, c, h, w) of pictures that show the concept. mode: of `Inverter`; repulsed from one
     another and from the concept's own word. within: spaces; by default the method's.
     """
-    usual, tokens, spread = method.searched
-    spaces = usual if within is None else within
-    template = template_of(concept)
-    said = sentences(work.model, concept) if spread else ()
+    spaces = method.searched[0] if within is None else within
     found = []
     for i, space in enumerate(spaces):
-        search = Inverter(
-            space=space,
-            steps=method.inversion_steps,
-            samples=method.samples,
-            tokens=tokens,
-            template=template if template != SOFT else f"a picture of {SOFT}",
-            texts=said if space == "token" else (),
-            weighting=method.weighting,
-            mode=mode,
-        )
+        search = inverter(method, work, concept, space)
         found.append(
-            search.run(
+            replace(search, mode=mode).run(
                 work.model,
                 latents,
                 restarts=max(1, len(range(i, method.embeddings, len(spaces)))),
@@ -63,6 +52,21 @@ def inputs(
             )
         )
     return tuple(found)
+
+
+def inverter(method: TaskVector, work: Work, concept: Concept, space: Name) -> Inverter:
+    """The search in one of the spaces: soft tokens serve in all of its sentences, or in one."""
+    _, tokens, spread = method.searched
+    template = template_of(concept)
+    return Inverter(
+        space=space,
+        steps=method.inversion_steps,
+        samples=method.samples,
+        tokens=tokens,
+        template=template if template != SOFT else f"a picture of {SOFT}",
+        texts=sentences(work.model, concept) if spread and space == "token" else (),
+        weighting=method.weighting,
+    )
 
 
 def in_sentences(model: TextToImage, found: Inversion) -> Condition:

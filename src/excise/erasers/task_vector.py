@@ -96,8 +96,9 @@ class TaskVector(Eraser):
         anywhere: to these inputs come as many prompts of other things; None is `ELSEWHERE` for a
         style or what no prompt names, and none for an object, whose pictures are at odds with what
         such a prompt asks for.
-        pin_rounds: searches on the healed edit, each of which adds to what is pinned, and is
-        followed by as much healing again.
+    adversaries: inputs that follow the edit as it heals, and at which it is held down as well, with
+        the weight ``against``, each for ``lasting`` steps; see `Adversary`. They are in the widest
+        of the spaces that have a say in the strength. 0 for none.
     """
 
     name: ClassVar[str] = "task_vector"
@@ -140,6 +141,7 @@ class TaskVector(Eraser):
         "pinned": 2,
         "embeddings": 2,
         "inversion_steps": 2,
+        "adversaries": 2,
     }
 
     pictures: int = 200
@@ -182,7 +184,9 @@ class TaskVector(Eraser):
     away: float = 1.0
     anywhere: int | None = None
     pinned: int = 1024
-    pin_rounds: int = 0
+    adversaries: int = 16
+    against: float = 1.0
+    lasting: int = 100
 
     def __post_init__(self) -> None:
         self._positive("pictures", "steps", "batch", "lr", "embeddings", "inversion_steps", "looks")
@@ -194,7 +198,8 @@ class TaskVector(Eraser):
         self._among("judged", SPACES)
         if not 0 < self.share <= 1:
             raise BadSetting(f"{self.name}: expected gain in (0, 1], got {self.gain}")
-        self._at_least(0, "pin", "pin_rounds", "anywhere", "away")
+        self._at_least(0, "pin", "anywhere", "away", "adversaries", "against")
+        self._positive("lasting")
 
     def change(self, work: Work) -> Change:
         """Fine-tune, negate, and find the strength."""

@@ -1,8 +1,9 @@
 """FT: train selected weights of a model for a while, and hand back by how much they moved.
 
 What is minimised is a weighted sum of terms, each a function that answers a scalar: an erase term,
-a retain term, one that first searches for an input and so is an inner adversary. The terms of a
-step depend on (seed, step) alone, so a run that was killed goes on to the same bytes.
+a retain term, one that moves inputs as well and so is an inner adversary. The terms of a step
+depend on (seed, step) and on their memory alone, so a run that was killed goes on to the same
+bytes.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -27,7 +28,7 @@ from excise.rng import generator, seed_of
 from excise.store import Artefact, Stage
 from excise.types import Selector, TextToImage
 
-__all__ = ["Draw", "Loss", "Optimiser", "Term", "Tuned", "finetune"]
+__all__ = ["Draw", "Loss", "Memory", "Optimiser", "Term", "Tuned", "finetune"]
 
 HALF_SCALE = 4096.0  # keeps small gradients of a float16 model from vanishing
 
@@ -58,12 +59,27 @@ class Draw:
 Loss = Callable[[Draw], Tensor]
 
 
+class Memory(Protocol):
+    """What a term carries from one step to the next."""
+
+    def tensors(self) -> Mapping[str, Tensor]:
+        """All of it, by name."""
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Go on from what `tensors` gave."""
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Term:
-    """A part of what is minimised. loss: a scalar, in fp32; weight: its factor in the sum."""
+    """A part of what is minimised.
+
+    loss: a scalar, in fp32. weight: its factor in the sum. memory: kept with the checkpoints, of a
+    term whose loss depends on more than the draw and the model.
+    """
 
     loss: Loss
     weight: float = 1.0
+    memory: Memory | None = None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -154,7 +170,7 @@ def finetune(
         variables = (parametrisation or Full()).begin(live, seed)
         half = any(weight.dtype == torch.float16 for weight in live.values())
         run = Stepper(variables, optimiser, steps, HALF_SCALE if half else 1.0)
-        run.restore(stage.resume() if stage is not None else None)
+        _restore(run, terms, stage.resume() if stage is not None else None)
         _train(run, live, terms, seed, mask or {}, protect, accumulate, progress or SILENT, stage)
         tuned = Tuned(
             encoded=variables.deltas(run.averages or variables.values),
@@ -192,12 +208,32 @@ def _train(
                 run.advance(losses)
                 progress.advance()
                 if kept is not None:
-                    kept.checkpoint(run.state)
+                    kept.checkpoint(lambda: _state(run, terms))
             elif run.scale > 1:
                 run.scale /= 2  # the scaled gradient overflowed: the same step once more
                 run.adam.zero_grad(set_to_none=True)
             else:
                 raise _diverged("the gradient's norm", norm, run)
+
+
+def _state(run: Stepper, terms: Mapping[str, Term]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """All that the next steps depend on."""
+    tensors, record = run.state()
+    for name, term in terms.items():
+        if term.memory is not None:
+            own = term.memory.tensors()
+            tensors |= {f"term/{name}/{part}": value for part, value in own.items()}
+    return tensors, record
+
+
+def _restore(run: Stepper, terms: Mapping[str, Term], begun: Artefact | None) -> None:
+    """Go on from a checkpoint, if there is one."""
+    run.restore(begun)
+    for name, term in terms.items():
+        if begun is not None and term.memory is not None:
+            start, kept = f"term/{name}/", begun.tensors
+            own = {n.removeprefix(start): kept[n] for n in kept if n.startswith(start)}
+            term.memory.restore(own)
 
 
 def _gradients(

@@ -210,6 +210,7 @@ def heal(
     deltas: Deltas,
     lessons: Mapping[str, tuple[Lesson, int, float]],
     *,
+    against: Mapping[str, Term] | None = None,
     selector: Selector = "denoiser",
     steps: int = 200,
     optimiser: Optimiser,
@@ -219,12 +220,14 @@ def heal(
 ) -> tuple[dict[str, Tensor], Tuned]:
     """The edit after healing, as deltas from the model as it is now, and how training went.
 
-    lessons: by name, each with its batch and its weight; found before the edit is applied.
+    lessons: by name, each with its batch and its weight; found before the edit is applied, as are
+    the terms of ``against``.
     """
     with model.swapped(deltas):
         terms = {
             name: one.term(model, batch, weight) for name, (one, batch, weight) in lessons.items()
         }
+        terms |= against or {}
         tuned = finetune(
             model,
             selector,
