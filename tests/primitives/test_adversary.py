@@ -23,7 +23,7 @@ def latents() -> Tensor:
     return trained.world().latents["cat"]
 
 
-def unchanged(x: Tensor, u: Tensor, condition: Condition) -> Tensor:
+def unchanged(x: Tensor, u: Tensor, condition: Condition, numbers: Any) -> Tensor:
     """What the model of the tests says as it is."""
     with torch.no_grad():
         found: Tensor = two.model().predict(x, u, condition)
@@ -104,7 +104,7 @@ def test_a_fine_tune_against_it_goes_on_after_a_kill_to_the_same_bytes(tmp_path:
     null = empty(model)
     base = as_now(model, {})
 
-    def unasked(x: Tensor, u: Tensor, condition: Condition) -> Tensor:
+    def unasked(x: Tensor, u: Tensor, condition: Condition, numbers: Any) -> Tensor:
         return base(x, u, null.expand(len(u)))
 
     def run(stage: Any, steps_before_a_kill: int | None = None) -> Any:

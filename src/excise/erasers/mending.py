@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+import torch
 from torch import Tensor
 
 from excise.erasers import blocks, searching
@@ -21,7 +22,6 @@ from excise.erasers.extinction import UNSEEN, extinction
 from excise.erasers.looking import Member
 from excise.primitives import arithmetic
 from excise.primitives.adversary import Adversary, Wanted, as_now
-from excise.primitives.data import empty
 from excise.primitives.finetune import Optimiser
 from excise.primitives.healing import Lesson, heal, kept_lesson, kept_texts, pinned_lesson
 from excise.progress import stage
@@ -121,16 +121,22 @@ def _adversary(
 
 
 def _wanted(method: TaskVector, work: Work, concept: Concept, hard: Deltas) -> Wanted:
-    """What the edit is to say under an input that follows it; as `pinned_lesson`."""
-    if target_of(method, concept) == "hard":
-        return as_now(work.model, hard, method.selector)
-    base, null = as_now(work.model, {}, method.selector), empty(work.model)
+    """What the edit is to say under an input that follows it.
 
-    def away(x: Tensor, u: Tensor, condition: Condition) -> Tensor:
-        unasked = base(x, u, null.expand(len(u)))
-        return unasked - method.away * (base(x, u, condition) - unasked)
+    What the hard edit says there; or, where the concept goes ``away``, what the unedited model says
+    under prompts of other things: away from what an input asks for that has found nothing yet leads
+    nowhere.
+    """
+    to_hard = target_of(method, concept) == "hard"
+    said = as_now(work.model, hard if to_hard else {}, method.selector)
+    texts = kept_texts(work.model, work.concepts, ELSEWHERE, seed_of("instead", work.seed))
+    others = work.model.encode(texts).detach()
 
-    return away
+    def wanted(x: Tensor, u: Tensor, condition: Condition, numbers: torch.Generator) -> Tensor:
+        rows = torch.randint(len(others), (len(u),), generator=numbers)
+        return said(x, u, condition if to_hard else others[rows])
+
+    return wanted
 
 
 def _elsewhere(method: TaskVector, work: Work, concept: Concept) -> Condition | None:

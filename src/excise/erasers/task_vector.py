@@ -124,7 +124,7 @@ class TaskVector(Eraser):
             "batch": 32,
             "weighting": "min_snr",
             "pictures": 192,
-            "heal": 300,
+            "heal": 400,
             "heal_lr": 1e-3,
             "heal_batch": 48,
         },
@@ -185,7 +185,7 @@ class TaskVector(Eraser):
     anywhere: int | None = None
     pinned: int = 1024
     adversaries: int = 16
-    against: float = 1.0
+    against: float = 0.5
     lasting: int = 100
 
     def __post_init__(self) -> None:

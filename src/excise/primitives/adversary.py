@@ -20,14 +20,16 @@ from excise.primitives.losses import draw_levels
 from excise.primitives.spaces import Space
 from excise.types import Condition, Selector, TextToImage
 
-Wanted = Callable[[Tensor, Tensor, Condition], Tensor]
-"""What a model is to say of noisy latents (n, c, h, w) at levels (n,) under conditions of n rows:
-native predictions (n, c, h, w), without gradients."""
+Said = Callable[[Tensor, Tensor, Condition], Tensor]
+"""Native predictions (n, c, h, w), without gradients, at noisy latents (n, c, h, w) and levels (n,)
+under conditions of n rows."""
+Wanted = Callable[[Tensor, Tensor, Condition, torch.Generator], Tensor]
+"""What a model is to say there, and numbers to draw."""
 
 
 def as_now(
     model: TextToImage, deltas: Mapping[str, Tensor], selector: Selector = "denoiser"
-) -> Wanted:
+) -> Said:
     """What a model says as it is now with some deltas, also when it has been trained further.
 
     Costs a copy of the weights that are selected: those that will be trained, or that have deltas.
@@ -100,11 +102,12 @@ class Adversary:
     def loss(self, draw: Draw) -> Tensor:
         """The model's mean square distance to what is wanted; the inputs have gone on by then."""
         self._renew(draw.step)
-        x0, x, u, eps, which = self._met(draw)
+        numbers = draw.generator
+        x0, x, u, eps, which = self._met(numbers)
         values = {name: v.detach().clone().requires_grad_() for name, v in self.values.items()}
         cond = self._spaces[draw.step % len(self._spaces)].conditions(values)
         with torch.no_grad():
-            wanted = self._wanted(x, u, cond.detach()[which])
+            wanted = self._wanted(x, u, cond.detach()[which], numbers)
         said = self._model.predict(x, u, cond[which])
         errors = (said - self._model.target(x0, eps, u)).float().square().mean(dim=(1, 2, 3))
         errors = errors * level_weights(self._model, u, self._weighting)
@@ -129,9 +132,9 @@ class Adversary:
             for number, moments in enumerate(self._moments, 1):
                 moments[name].copy_(tensors[f"moment {number}/{name}"])
 
-    def _met(self, draw: Draw) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    def _met(self, numbers: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Pictures and what they are under noise, levels, noises, and which input meets which."""
-        numbers, inputs = draw.generator, len(self._begun)
+        inputs = len(self._begun)
         n = inputs * self._samples
         picture = torch.randint(len(self._latents), (n,), generator=numbers)
         x0 = self._latents[picture].float().to(self._model.device)
