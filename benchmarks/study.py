@@ -47,10 +47,11 @@ what `Sizes` ask for to the attacker and to be held out."""
 
 TRIAL = Sizes(
     plain=1, pairs=1, others=12, kept=10, rungs=(4, "condition"), prompts=4, restarts=6, best_of=2,
-    select=2, score=4, steps=300, attacker=128, held_out=32, entries=4, embedding=2, attacks=(),
+    select=2, score=4, steps=300, attacker=128, held_out=32, entries=4, embedding=2,
+    attacks=(),
 )  # fmt: skip
-"""For the choice between settings: a few minutes, and intervals too wide for a claim. A search is as
-long as those of the claims: a shorter one is another attack."""
+"""For the choice between settings: a few minutes, and intervals too wide for a claim. Searched for
+as long as claims are, since a shorter search is another attack."""
 
 
 @dataclass(frozen=True, kw_only=True)
