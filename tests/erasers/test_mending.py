@@ -45,7 +45,7 @@ def test_what_is_said_elsewhere_is_asked_for_as_often_as_anything_else() -> None
 
     def lesson(**settings: object) -> tuple[torch.Tensor, torch.Tensor]:
         method = TaskVector(pinned=20, **settings)  # type: ignore[arg-type]
-        found = _pinned(method, work, 0, latents, inputs, others, hard, 0)
+        found = _pinned(method, work, 0, latents, inputs, others, hard)
         assert [int((found.points.row == row).sum()) for row in range(5)] == [4] * 5
         beside = found.points.row >= len(inputs)
         with torch.no_grad():

@@ -7,7 +7,7 @@ import torch
 from tests.suite import two
 from torch import Tensor
 
-from excise.primitives.healing import Lesson, kept_lesson, pinned_lesson
+from excise.primitives.healing import Lesson, kept_lesson, kept_texts, pinned_lesson
 from excise.types import Concept
 
 THINGS = tuple(
@@ -72,6 +72,12 @@ def test_every_class_comes_as_often_and_neighbours_twice(many: object) -> None:
     assert all(not set(asked[i].text.split()) & names for i in stands)
     drawn = {word.removesuffix("let") for i in stands for word in texts[i].text.split()} & names
     assert len(drawn) >= 3
+
+
+@pytest.mark.slow
+def test_where_nothing_else_is_known_nothing_is_asked_for() -> None:
+    texts = kept_texts(two.model(), (two.CAT, two.DOG), 3, 0)
+    assert [text.text for text in texts] == ["", "", ""]
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ Beyond the strength at which everything else is kept, a negated task vector take
 of reach of searched inputs too. What had to stay is then trained back by distillation from the
 unedited model, while the concept is pinned: at inputs that bring it out of that model, and at
 inputs that follow the edit as it heals, searching for what is left; see
-`excise.primitives.adversary`.
+`excise.erasers.opposing`.
 """
 
 from __future__ import annotations
@@ -13,15 +13,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-import torch
 from torch import Tensor
 
 from excise.erasers import blocks, searching
 from excise.erasers.base import Work
 from excise.erasers.extinction import UNSEEN, extinction
 from excise.erasers.looking import Member
+from excise.erasers.opposing import opponents
 from excise.primitives import arithmetic
-from excise.primitives.adversary import Adversary, Wanted, as_now
 from excise.primitives.finetune import Optimiser
 from excise.primitives.healing import Lesson, heal, kept_lesson, kept_texts, pinned_lesson
 from excise.progress import stage
@@ -29,7 +28,7 @@ from excise.rng import seed_of
 from excise.types import Concept, Condition
 
 if TYPE_CHECKING:
-    from excise.erasers.task_vector import Name, TaskVector
+    from excise.erasers.task_vector import TaskVector
 
 Deltas = Mapping[str, Tensor]
 ELSEWHERE = 256
@@ -69,20 +68,16 @@ def mended(method: TaskVector, work: Work, tau: Deltas) -> Mended:
     for one in found:
         new = searching.in_sentences(work.model, one.found)
         inputs[one.concept] = Condition.cat([inputs[one.concept], new])
-    lessons, against = {"kept": (kept, method.heal_batch, 1.0)}, {}
-    for i, concept in enumerate(work.concepts):
-        own = f" {i}" if share > 1 else ""
+    lessons = {"kept": (kept, method.heal_batch, 1.0)}
+    for i in range(share):
         pinned = _pinned(method, work, i, shown[i].latents, inputs[i], others[i], hard)
         rows = -(-method.heal_batch // (2 * share))
-        lessons[f"pinned{own}"] = (pinned, rows, method.pin / share)
-        if method.adversaries:
-            chased = _adversary(method, work, concept, shown[i].latents, hard)
-            against[f"against{own}"] = chased.term(method.against / share)
+        lessons[f"pinned {i}" if share > 1 else "pinned"] = (pinned, rows, method.pin / share)
     deltas, tuned = heal(
         work.model,
         hard,
         lessons,
-        against=against,
+        against=opponents(method, work, [one.latents for one in shown], hard),
         selector=tuple(tau) if method.confined else method.selector,
         steps=method.heal,
         optimiser=Optimiser(lr=method.heal_lr, annealed=True),
@@ -98,45 +93,6 @@ def mended(method: TaskVector, work: Work, tau: Deltas) -> Mended:
         **tuned.record(),
     }
     return Mended(deltas=dict(deltas), record=record)
-
-
-def _adversary(
-    method: TaskVector, work: Work, concept: Concept, latents: Tensor, hard: Deltas
-) -> Adversary:
-    """Inputs that follow the edit, an equal share for each concept, in the widest of its spaces."""
-    spaces = method.judged_in(concept)
-    space: Name = "condition" if "condition" in spaces else "token"
-    search = searching.inverter(method, work, concept, space)
-    return Adversary(
-        work.model,
-        [search.space_of(work.model, text) for text in search.texts or (search.template,)],
-        latents,
-        _wanted(method, work, concept, hard),
-        inputs=-(-method.adversaries // len(work.concepts)),
-        lr=search.rate,
-        lasting=method.lasting,
-        weighting=method.weighting,
-        seed=seed_of("adversary", work.seed),
-    )
-
-
-def _wanted(method: TaskVector, work: Work, concept: Concept, hard: Deltas) -> Wanted:
-    """What the edit is to say under an input that follows it.
-
-    What the hard edit says there; or, where the concept goes ``away``, what the unedited model says
-    under prompts of other things: away from what an input asks for that has found nothing yet leads
-    nowhere.
-    """
-    to_hard = target_of(method, concept) == "hard"
-    said = as_now(work.model, hard if to_hard else {}, method.selector)
-    texts = kept_texts(work.model, work.concepts, ELSEWHERE, seed_of("instead", work.seed))
-    others = work.model.encode(texts).detach()
-
-    def wanted(x: Tensor, u: Tensor, condition: Condition, numbers: torch.Generator) -> Tensor:
-        rows = torch.randint(len(others), (len(u),), generator=numbers)
-        return said(x, u, condition if to_hard else others[rows])
-
-    return wanted
 
 
 def _elsewhere(method: TaskVector, work: Work, concept: Concept) -> Condition | None:

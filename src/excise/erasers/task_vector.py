@@ -96,9 +96,9 @@ class TaskVector(Eraser):
         anywhere: to these inputs come as many prompts of other things; None is `ELSEWHERE` for a
         style or what no prompt names, and none for an object, whose pictures are at odds with what
         such a prompt asks for.
-    adversaries: inputs that follow the edit as it heals, and at which it is held down as well, with
-        the weight ``against``, each for ``lasting`` steps; see `Adversary`. They are in the widest
-        of the spaces that have a say in the strength. 0 for none.
+    adversaries: inputs that follow the edit as it heals, each for ``lasting`` steps, in the widest
+        of the spaces that have a say in the strength; 0 for none. With the weight ``against`` the
+        edit is to draw other things under them; see `opponents`.
     """
 
     name: ClassVar[str] = "task_vector"
@@ -185,7 +185,7 @@ class TaskVector(Eraser):
     anywhere: int | None = None
     pinned: int = 1024
     adversaries: int = 16
-    against: float = 0.5
+    against: float = 1.0
     lasting: int = 100
 
     def __post_init__(self) -> None:

@@ -117,8 +117,13 @@ def kept_lesson(
 def kept_texts(
     model: TextToImage, concepts: Sequence[Concept], n: int, seed: int, near: int = 2
 ) -> tuple[Prompt, ...]:
-    """``n`` prompts of what has to stay: each class as often but the nearest, two in a sixth."""
+    """``n`` prompts of what has to stay: each class as often but the nearest, two in a sixth.
+
+    The empty prompt, where the model knows nothing but the concepts.
+    """
     rows = prompts.kept_concepts(model, concepts)
+    if not rows:
+        return (Prompt(""),) * n
     close = prompts.neighbours(model, concepts, rows)
     turns = [*rows, *(row for row in rows if row.name in close for _ in range(near - 1))]
     things = [row for row in rows if row.kind == "object"]
