@@ -12,6 +12,7 @@ from tests.suite import two
 
 from excise.erasers.opposing import instead, opponents
 from excise.erasers.task_vector import TaskVector
+from excise.primitives.adversary import Said, as_now
 from excise.primitives.finetune import Draw
 from excise.types import Concept
 
@@ -50,14 +51,20 @@ def test_other_things_are_said_but_of_what_their_prompts_bring_out_as_well() -> 
     hard = {name: torch.ones_like(model.parameters("*")[name])}
     x, u = torch.zeros(4, *model.latent_shape), torch.full((4,), 0.5)
     cat = model.encode("a cat").expand(4)
-    numbers = Draw(seed=0, term="against", step=0).generator
+    base, moved = as_now(model, {}), as_now(model, hard)
+
+    def wanted(method: TaskVector, concept: Concept, said: Said) -> torch.Tensor:
+        numbers = Draw(seed=0, term="against", step=0).generator
+        return instead(method, work, concept, said)(x, u, cat, numbers)
+
     with torch.no_grad():
         asked = model.predict(x, u, cat)
-        others = model.predict(x[:1], u[:1], model.encode("a photo of a dog"))
+        dog = model.predict(x[:1], u[:1], model.encode("a photo of a dog"))
         with model.swapped(hard):
             ruined = model.predict(x, u, cat)
-    named = instead(SMALL, work, hard, named=True)(x, u, cat, numbers)
-    assert float((named - asked).abs().amax(dim=(1, 2, 3)).min()) > 1e-4
-    assert float((named - others).square().mean()) < float((named - asked).square().mean())
-    hidden = instead(SMALL, work, hard, named=False)(x, u, cat, numbers)
+    named = wanted(replace(SMALL, beyond=0.0), two.CAT, base)
+    assert float((named - dog).square().mean()) < float((named - asked).square().mean())
+    further = wanted(replace(SMALL, beyond=0.5), two.CAT, base)
+    assert float((further - asked).norm()) > 1.2 * float((named - asked).norm())
+    hidden = wanted(SMALL, replace(two.CAT, kind="implicit"), moved)
     assert torch.allclose(hidden, ruined, atol=1e-5)

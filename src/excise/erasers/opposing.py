@@ -14,9 +14,11 @@ from torch import Tensor
 
 from excise.erasers import searching
 from excise.erasers.base import Work
-from excise.primitives.adversary import Adversary, Wanted, as_now
+from excise.primitives.adversary import Adversary, Said, Wanted, as_now
+from excise.primitives.data import spread
 from excise.primitives.finetune import Term
 from excise.primitives.healing import kept_texts
+from excise.primitives.prompts import spanning
 from excise.rng import seed_of
 from excise.types import Concept, Condition
 
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
 ANCHORS = 256
 """Prompts of other things, which stand in a concept's place."""
+OWN = 64
+"""The concept's own prompts."""
 
 
 def opponents(
@@ -37,11 +41,15 @@ def opponents(
     share = len(work.concepts)
     if not method.adversaries:
         return {}
-    named = [concept.kind != "implicit" for concept in work.concepts]
-    wanted = {one: instead(method, work, hard, one) for one in dict.fromkeys(named)}
+    hidden = [concept.kind == "implicit" for concept in work.concepts]
+    said = {
+        one: as_now(work.model, hard if one else {}, method.selector)
+        for one in dict.fromkeys(hidden)
+    }
     found = {}
     for i, concept in enumerate(work.concepts):
-        one = _adversary(method, work, concept, latents[i], wanted[named[i]])
+        wanted = instead(method, work, concept, said[hidden[i]])
+        one = _adversary(method, work, concept, latents[i], wanted)
         found[f"against {i}" if share > 1 else "against"] = one.term(method.against / share)
     return found
 
@@ -66,22 +74,28 @@ def _adversary(
     )
 
 
-def instead(method: TaskVector, work: Work, hard: Mapping[str, Tensor], named: bool) -> Wanted:
+def instead(method: TaskVector, work: Work, concept: Concept, said: Said) -> Wanted:
     """What the edit is to say under an input that follows it, whatever the input asks for.
 
     What the unedited model says under prompts of other things, as Kumari et al. 2023
-    (arXiv:2303.13516) put an anchor in a concept's place: then what a search brings out in the end
-    is something else, and no ruin of the concept that would have its shape. What no prompt names,
-    those prompts bring out as well; there it is what the hard edit says.
+    (arXiv:2303.13516) put an anchor in a concept's place, and ``beyond`` as far again from what it
+    says under the concept's own: ``p(other) + beyond [p(other) - p(own)]``. Then what a search
+    brings out in the end is something else, and no ruin of the concept that would have its shape.
+
+    said: of the unedited model. What no prompt names, prompts of other things bring out as well;
+    there it is of the hard edit, under the input itself.
     """
-    said = as_now(work.model, {} if named else hard, method.selector)
-    if not named:
+    if concept.kind == "implicit":
         return lambda x, u, condition, numbers: said(x, u, condition)
-    texts = kept_texts(work.model, work.concepts, ANCHORS, seed_of("anchors", work.seed))
-    others = work.model.encode(texts).detach()
+    seed = seed_of("anchors", work.seed)
+    others = work.model.encode(kept_texts(work.model, work.concepts, ANCHORS, seed)).detach()
+    own = work.model.encode(spread(spanning(work.model, concept), OWN, seed=seed)).detach()
 
     def anchored(x: Tensor, u: Tensor, condition: Condition, numbers: torch.Generator) -> Tensor:
-        rows = torch.randint(len(others), (len(u),), generator=numbers)
-        return said(x, u, others[rows])
+        rows, named = (torch.randint(len(o), (len(u),), generator=numbers) for o in (others, own))
+        found = said(x, u, others[rows])
+        if not method.beyond:
+            return found
+        return found + method.beyond * (found - said(x, u, own[named]))
 
     return anchored

@@ -98,7 +98,8 @@ class TaskVector(Eraser):
         such a prompt asks for.
     adversaries: inputs that follow the edit as it heals, each for ``lasting`` steps, in the widest
         of the spaces that have a say in the strength; 0 for none. With the weight ``against`` the
-        edit is to draw other things under them; see `opponents`.
+        edit is to draw other things under them, and ``beyond`` them away from the concept; see
+        `instead`.
     """
 
     name: ClassVar[str] = "task_vector"
@@ -110,8 +111,9 @@ class TaskVector(Eraser):
     budgeted: ClassVar[Mapping[Budget, Mapping[str, object]]] = {
         "quick": {
             "keep": 0.90,
-            "heal": 200,
+            "heal": 170,
             "heal_batch": 40,
+            "adversaries": 6,
             "walks": 384,
             "kept": 3,
             "spread": False,
@@ -187,6 +189,7 @@ class TaskVector(Eraser):
     adversaries: int = 16
     against: float = 1.0
     lasting: int = 100
+    beyond: float = 0.2
 
     def __post_init__(self) -> None:
         self._positive("pictures", "steps", "batch", "lr", "embeddings", "inversion_steps", "looks")
@@ -198,7 +201,7 @@ class TaskVector(Eraser):
         self._among("judged", SPACES)
         if not 0 < self.share <= 1:
             raise BadSetting(f"{self.name}: expected gain in (0, 1], got {self.gain}")
-        self._at_least(0, "pin", "anywhere", "away", "adversaries", "against")
+        self._at_least(0, "pin", "anywhere", "away", "adversaries", "against", "beyond")
         self._positive("lasting")
 
     def change(self, work: Work) -> Change:
