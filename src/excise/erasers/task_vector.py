@@ -107,13 +107,14 @@ class TaskVector(Eraser):
     given: ClassVar[frozenset[Given]] = frozenset({"words", "pictures"})
     scaled: ClassVar[tuple[str, ...]] = ("inversion_steps", "embeddings", "kept", "looks")
     # With few pictures no lower bound reaches what the other budgets ask for; and soft tokens of a
-    # short search bring other things out too, which suffer where they are held down everywhere.
+    # short search bring other things out too, which suffer where they are held down everywhere. In
+    # so short a healing, inputs that follow the edit cost more of the rest than a quick attack tells.
     budgeted: ClassVar[Mapping[Budget, Mapping[str, object]]] = {
         "quick": {
             "keep": 0.90,
-            "heal": 170,
+            "heal": 200,
             "heal_batch": 40,
-            "adversaries": 6,
+            "adversaries": 0,
             "walks": 384,
             "kept": 3,
             "spread": False,
