@@ -106,9 +106,9 @@ class TaskVector(Eraser):
     paper: ClassVar[str] = "arXiv:2404.03631"
     given: ClassVar[frozenset[Given]] = frozenset({"words", "pictures"})
     scaled: ClassVar[tuple[str, ...]] = ("inversion_steps", "embeddings", "kept", "looks")
-    # With few pictures no lower bound reaches what the other budgets ask for; and soft tokens of a
+    # With few pictures no lower bound reaches what the other budgets ask for. Soft tokens of a
     # short search bring other things out too, which suffer where they are held down everywhere. In
-    # so short a healing, inputs that follow the edit cost more of the rest than a quick attack tells.
+    # so short a healing inputs that follow the edit cost more of the rest than a quick attack sees.
     budgeted: ClassVar[Mapping[Budget, Mapping[str, object]]] = {
         "quick": {
             "keep": 0.90,

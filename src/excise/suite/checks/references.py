@@ -86,13 +86,14 @@ def nothing_to_keep(seen: Evidence) -> Iterator[Check]:
 def not_verified(seen: Evidence) -> Iterator[Check]:
     """The edit's strength was never seen to work.
 
-    Raised if: the edit says that no judge chose its strength.
-    Explanation: it may be too weak or needlessly strong.
+    Raised if: the edit says that it passed no attack of its eraser's own.
+    Explanation: its strength was set and not found, or the strength that came nearest was taken. It
+    may be too weak or needlessly strong.
     """
     edit = seen.record.subject.edit
     if edit is not None and not edit.verified:
         yield Check(
             name="not_verified",
-            found="The edit was made without a judge that saw the concept go.",
-            meaning="Its strength was set, not found.",
+            found="No attack of its own eraser's on the edit was seen to fail.",
+            meaning="Its strength was set and not found, or is the one that came nearest.",
         )
