@@ -2,8 +2,8 @@
 
 What a search finds on a model before it is trained says little of what a search will find
 afterwards. So here the search goes on while the model is trained against it, as in AdvUnlearn
-(Zhang et al. 2024, arXiv:2405.15234), and for almost nothing: one pass through the network gives
-the gradients of both, as in Shafahi et al. 2019 (arXiv:1904.12843).
+(Zhang et al. 2024, arXiv:2405.15234), at a part of the cost: one pass through the network gives the
+gradients of both, as in Shafahi et al. 2019 (arXiv:1904.12843).
 """
 
 from __future__ import annotations
