@@ -11,14 +11,16 @@ from tests import tiny
 from torch import Tensor
 
 from excise import registry
-from excise.attacks.base import run_attack
+from excise.attacks.base import LOSSES, run_attack
 from excise.attacks.concept_inversion import ConceptInversion
+from excise.attacks.enumerate import Enumerate
 from excise.hooks.negative_prompt import NegativePrompt
 from excise.hooks.safree import SAFREE
 from excise.hooks.sld import SLD
 from excise.models.load import of_pipeline
 from excise.primitives.inversion import Inversion
 from excise.rng import generator
+from excise.settings import build
 from excise.types import Concept, Gradient, Hook, Prompt, Score, State, Step
 
 # Strong enough to be seen on a random model, and at every step of a short drawing.
@@ -125,7 +127,7 @@ def test_at_guidance_one_it_would_not(model: Any, cat: Concept, name: str) -> No
 
 
 ON_THE_LOSS = sorted(
-    name for name in registry.names("attack") if "gradients" in registry.get("attack", name).needs
+    name for name in registry.names("attack") if LOSSES & registry.get("attack", name).needs
 )
 
 
@@ -147,8 +149,20 @@ def test_attacks_on_the_loss_go_through_guided_steps(
                 break
     assert len(found) == len(PROMPTS)
     assert {one[:2] for one in seen} == {(3.0, True)}
-    # Enumeration goes by the loss itself.
-    assert any(gradients for *_, gradients in seen) == (name != "enumerate")
+    assert any(gradients for *_, gradients in seen) == ("gradients" in kind.needs)
+
+
+def test_the_flow_of_gradients_is_measured_for_those_who_take_them(
+    model: Any, cat: Concept
+) -> None:
+    both = {}
+    for attack in (SMALL, build(Enumerate, {**Enumerate.smallest, "share": "all"})):
+        with model.hooked([Inverted()]):
+            both[attack.name] = run_attack(
+                attack, model, cat, PROMPTS[:1], Bright([]), select_seeds=(0,), score_seeds=(1,)
+            ).gradients
+    assert both.pop("enumerate") is None
+    assert list(both.values()) != [None]
 
 
 def test_a_hook_without_gradients_is_gone_around_and_judged_with(model: Any, cat: Concept) -> None:

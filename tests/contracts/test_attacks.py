@@ -133,6 +133,14 @@ def test_its_threat_model_is_said_in_known_words(kind: type[Attack]) -> None:
     assert isinstance(kind.independent, bool)
 
 
+def test_it_takes_gradients_if_it_says_so(attack: Attack, model: Any, base: Any) -> None:
+    before = model.costs
+    list(hunted(attack, model, base))
+    taken = (model.costs - before).gradients > 0
+    if "weights" not in attack.needs:  # who changes weights may train, or not
+        assert taken == ("gradients" in attack.needs)
+
+
 def test_budgets_can_be_built_and_grow(kind: type[Attack]) -> None:
     for settings in kind.measured.values():
         build(kind, settings)

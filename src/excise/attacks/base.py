@@ -36,13 +36,15 @@ from excise.types import (
 )
 
 Need = Literal[
-    "prompts", "feedback", "sampler", "start", "embeddings", "gradients", "pictures", "base",
-    "weights",
+    "prompts", "feedback", "sampler", "start", "embeddings", "losses", "gradients", "pictures",
+    "base", "weights",
 ]  # fmt: skip
 """What an attacker must be able to do or have, from the least to the most: write prompts (and pick
 seeds); learn whether a picture shows the concept; set guidance, steps, negative prompts; start from
-a picture; hand over vectors in the place of words; differentiate through the model; own pictures of
-the concept; own the unedited model; change weights."""
+a picture; hand over vectors in the place of words; read the model's denoising losses; differentiate
+through it; own pictures of the concept; own the unedited model; change weights."""
+LOSSES: frozenset[Need] = frozenset({"losses", "gradients"})
+"""What tells a search that goes by the model's loss."""
 
 Kind = Literal["confirming", "injecting", "changing"]
 """What success means: the model still knows the concept (where an oracle stays out of reach); or
@@ -52,7 +54,8 @@ which is a curve of cost against recovery and never a single figure."""
 Search = Generator[tuple[Request, ...], tuple[bool, ...], None]
 
 __all__ = [
-    "Attack", "AttackResult", "Budget", "Kind", "Need", "Search", "companion_loss", "run_attack",
+    "LOSSES", "Attack", "AttackResult", "Budget", "Kind", "Need", "Search", "companion_loss",
+    "run_attack",
 ]  # fmt: skip
 
 

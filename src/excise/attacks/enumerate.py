@@ -29,9 +29,9 @@ class Enumerate(Attack):
     calibrated against it. With as many restarts as words it is exact by the judge, too. Two tokens
     are exact among the pairs of those words that ``keep`` leaves, singles beside them.
 
-    Threat model: losses of the edited model on the attacker's own pictures (fewer rights than its
-    gradients, which is the nearest that is listed), and prompts of one word or two. The prompts
-    given are not read: what is handed over stands alone, or in ``template``.
+    Threat model: losses of the edited model on the attacker's own pictures, no gradients, and
+    prompts of one word or two. The prompts given are not read: what is handed over stands alone, or
+    in ``template``.
 
     tokens: 1, or 2 after screening. keep: words from which pairs are made. restarts: how many of
     the best are handed over, the best first. template: a text with ``{}`` for the words.
@@ -41,7 +41,7 @@ class Enumerate(Attack):
 
     name: ClassVar[str] = "enumerate"
     paper: ClassVar[str] = "exhaustive search with the loss of Li et al. 2023, arXiv:2303.16203"
-    needs: ClassVar[frozenset[Need]] = frozenset({"prompts", "gradients", "pictures"})
+    needs: ClassVar[frozenset[Need]] = frozenset({"prompts", "losses", "pictures"})
     independent: ClassVar[bool] = False  # from the best down, no draws from a pool
     chooses: ClassVar[Literal["prompt", "restart"]] = "restart"
     budgets: ClassVar[Mapping[Budget, Mapping[str, object]]] = {

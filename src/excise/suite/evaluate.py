@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from excise.attacks.base import LOSSES
 from excise.edit.recipe import versions
 from excise.errors import UserError
 from excise.method import Budget
@@ -245,7 +246,7 @@ def _searched(
         if name not in battery.results:
             continue
         results = battery.results[name]
-        weighed = "gradients" in attack.needs and attack.kind == "confirming"
+        weighed = bool(LOSSES & attack.needs) and attack.kind == "confirming"
         gaps = delta_loss(bench, book, part, results) if weighed else {}
         row = attack_row(bench, book, battery, tried, name, ladder, gaps)
         seen[name] = {key: shown(bench, bench.arms[key], one) for key, one in results.items()}

@@ -6,6 +6,7 @@ from typing import Any
 from tests.suite.arena import battery
 from tests.suite.checks.staged import empty, evidence, names
 
+from excise.attacks.enumerate import Enumerate
 from excise.primitives.gradients import Flow
 from excise.suite.checks.attacking import (
     black_box_beats_white_box,
@@ -59,6 +60,10 @@ def test_who_has_gradients_must_not_reach_less() -> None:
     assert names(black_box_beats_white_box(seen(rows, white=WHITE, black=injecting))) == []
     owner = {"needs": {"prompts", "base"}}
     assert names(black_box_beats_white_box(seen(rows, white=WHITE, black=owner))) == []
+    # Who reads losses and takes no gradient shows as well that those were masked.
+    reader = {"needs": set(Enumerate.needs)}
+    (check,) = black_box_beats_white_box(seen(rows, white=WHITE, black=reader))
+    assert check.found.startswith("Black")
 
 
 def guarded(hooked: float, declared: str = "differentiable") -> Any:
