@@ -14,7 +14,7 @@ from excise import registry
 from excise.edit import BaseMatch, Edit
 from excise.erasers.base import BUDGETS, Eraser
 from excise.erasers.declared import SAID, lacking
-from excise.errors import Unsupported, WrongBase
+from excise.errors import BadSetting, Unsupported, WrongBase
 from excise.models.load import of_pipeline
 from excise.progress import Silent
 from excise.registry import build, recipe
@@ -95,6 +95,24 @@ def test_settings_by_model_and_budget_can_be_built(kind: type[Eraser]) -> None:
     sizes = [[getattr(build(kind, {}).at(b), n) for n in kind.scaled] for b in BUDGETS]
     assert sizes == sorted(sizes)
     assert sizes[0] < sizes[-1] or not kind.scaled  # a closed form has nothing to do longer
+
+
+SELECTING = [
+    name
+    for name in registry.names("eraser")
+    if "selector" in {one.name for one in dataclasses.fields(registry.get("eraser", name))}
+]
+
+
+@pytest.mark.parametrize("name", SELECTING)
+@pytest.mark.parametrize("part", ["text_encoder", "vae"])
+def test_weights_that_the_training_does_not_depend_on_are_refused(
+    name: str, model: Any, part: str
+) -> None:
+    kind, before = registry.get("eraser", name), snapshot(model)
+    with pytest.raises(BadSetting, match=f"'{part}'.*choose weights of the denoiser"):
+        build(kind, {**kind.smallest, "selector": part}).run(model, CAT)
+    assert snapshot(model) == before
 
 
 def test_the_model_is_as_it_was(method: Eraser, model: Any) -> None:

@@ -19,6 +19,7 @@ from torch import Tensor
 from excise.edit import Encoded
 from excise.edit.encodings import Decoded, decode
 from excise.errors import BadSetting, NumericalError, unknown
+from excise.primitives.backward import check_reached, descend
 from excise.primitives.kernels import for_gradients
 from excise.primitives.parametrise import Full, Parametrisation
 from excise.primitives.stepper import Optimiser, Stepper
@@ -148,7 +149,8 @@ def finetune(
         on.
 
     Raises:
-        BadSetting: fewer than one step, or no term. UnknownName: a selector that means no weight.
+        BadSetting: fewer than one step, no term, or weights that the terms do not depend on.
+        UnknownName: a selector that means no weight.
         NumericalError: a loss or gradient is not finite; nothing of the run is kept then but its
             last checkpoint.
     """
@@ -171,7 +173,8 @@ def finetune(
         half = any(weight.dtype == torch.float16 for weight in live.values())
         run = Stepper(variables, optimiser, steps, HALF_SCALE if half else 1.0)
         _restore(run, terms, stage.resume() if stage is not None else None)
-        _train(run, live, terms, seed, mask or {}, protect, accumulate, progress or SILENT, stage)
+        asked = _Asked(selector, terms, seed_of("fine-tune", seed), protect, accumulate)
+        _train(run, live, asked, mask or {}, progress or SILENT, stage)
         tuned = Tuned(
             encoded=variables.deltas(run.averages or variables.values),
             curves={name: tuple(run.curves[name]) for name in terms},
@@ -182,23 +185,30 @@ def finetune(
     return Tuned.of(stage.finish(kept.tensors, kept.record))
 
 
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """What every step's gradient follows from; as in `finetune`."""
+
+    selector: Selector
+    terms: Mapping[str, Term]
+    seed: int
+    protect: str | None
+    accumulate: int
+
+
 def _train(
     run: Stepper,
     live: Mapping[str, Tensor],
-    terms: Mapping[str, Term],
-    seed: int,
+    asked: _Asked,
     mask: Mapping[str, Tensor],
-    protect: str | None,
-    accumulate: int,
     progress: Progress,
     kept: Stage | None,
 ) -> None:
-    seed = seed_of("fine-tune", seed)
     masks = {name: m.to(live[name].device, live[name].dtype) for name, m in mask.items()}
     with stage(progress, "fine-tune", run.steps):
         progress.advance(run.step)
         while run.step < run.steps:
-            losses = _gradients(run, live, terms, seed, protect, accumulate)
+            losses = _gradients(run, live, asked)
             for name, factor in masks.items():
                 if (gradient := live[name].grad) is not None:
                     gradient.mul_(factor)
@@ -208,7 +218,7 @@ def _train(
                 run.advance(losses)
                 progress.advance()
                 if kept is not None:
-                    kept.checkpoint(lambda: _state(run, terms))
+                    kept.checkpoint(lambda: _state(run, asked.terms))
             elif run.scale > 1:
                 run.scale /= 2  # the scaled gradient overflowed: the same step once more
                 run.adam.zero_grad(set_to_none=True)
@@ -236,31 +246,25 @@ def _restore(run: Stepper, terms: Mapping[str, Term], begun: Artefact | None) ->
             term.memory.restore(own)
 
 
-def _gradients(
-    run: Stepper,
-    live: Mapping[str, Tensor],
-    terms: Mapping[str, Term],
-    seed: int,
-    protect: str | None,
-    accumulate: int,
-) -> dict[str, float]:
+def _gradients(run: Stepper, live: Mapping[str, Tensor], asked: _Asked) -> dict[str, float]:
     """Add up the gradients in the live weights, term by term, so that one graph lives at a time."""
-    losses = dict.fromkeys(terms, 0.0)
+    losses = dict.fromkeys(asked.terms, 0.0)
     others: dict[str, Tensor] = {}
-    for name in sorted(terms, key=lambda name: name == protect):  # that one last
-        term = terms[name]
-        if name == protect:
+    for name in sorted(asked.terms, key=lambda name: name == asked.protect):  # that one last
+        term = asked.terms[name]
+        if name == asked.protect:
             others = taken(live)
-        for part in range(accumulate):
-            draw = Draw(seed=seed, term=name, step=run.step * accumulate + part)
+        for part in range(asked.accumulate):
+            draw = Draw(seed=asked.seed, term=name, step=run.step * asked.accumulate + part)
             loss = term.loss(draw)
-            losses[name] += float(loss.detach()) / accumulate
+            losses[name] += float(loss.detach()) / asked.accumulate
             if not math.isfinite(losses[name]):
                 raise _diverged(f"the loss {name!r}", losses[name], run)
-            factor = term.weight * run.scale / accumulate
-            (factor * loss).backward()  # type: ignore[no-untyped-call]
+            factor = term.weight * run.scale / asked.accumulate
+            descend(factor * loss, asked.selector, f"the loss {name!r}")
     if others:
         protected(live, others)
+    check_reached(live.values(), asked.selector)
     return losses
 
 

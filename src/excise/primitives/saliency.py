@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from excise.errors import BadSetting, NumericalError
+from excise.primitives.backward import descend
 from excise.primitives.kernels import for_gradients
 from excise.progress import SILENT, Progress, stage
 from excise.types import Selector, TextToImage
@@ -42,7 +43,8 @@ def gradient_sums(
     takes one tensor a selected weight.
 
     Raises:
-        NumericalError: a gradient is not finite.
+        BadSetting: the losses do not depend on the selected weights. NumericalError: a gradient is
+            not finite.
     """
     found: dict[str, Tensor] = {}
     told = stage(progress or SILENT, "saliency", -(-n // batch), "batch")
@@ -50,7 +52,7 @@ def gradient_sums(
         with for_gradients(model):
             for first in range(0, n, batch):
                 rows = torch.arange(first, min(first + batch, n))
-                losses(rows).sum().backward()  # type: ignore[no-untyped-call]
+                descend(losses(rows).sum(), selector)
                 for name, weight in live.items():
                     # float32 adds up in place; in half precision, small batches would be lost.
                     if weight.grad is not None and weight.dtype != torch.float32:
