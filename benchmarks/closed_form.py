@@ -1,9 +1,10 @@
 """How long closed forms take on Stable Diffusion 1.x: ``python benchmarks/closed_form.py``.
 
-Random weights in the shapes of its 32 keys and values, random states in the place of prompts; from
-these states to the edit as a value, hashes of the base included. Beside each time stands the least
-that this machine would need for the arithmetic and the traffic, at the rates of its own matrix
-products and copies, which are measured in the same process. Writes its part of ``docs/speed.md``.
+Random weights in the shapes of its 32 keys and values, random states in the place of prompts, made
+before a clock runs; from these states to the deltas, and to the edit as a value, hashes of the base
+included. Beside each time stands the least that this machine would need for the arithmetic and the
+traffic, at the rates of its own matrix products and copies, which are measured in the same process.
+Writes its part of ``docs/speed.md``.
 """
 
 from __future__ import annotations
@@ -13,14 +14,15 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
-from timings import closed_forms, put
+from timings import EVEN, SPEED, closed_forms, put
 from torch import Tensor, nn
 
 from excise.edit import Edit, Encoded, Recipe
-from excise.erasers.speed import Prior
+from excise.erasers.speed import MANY, Prior
 from excise.primitives.closed_form import constrained, remap
 from excise.primitives.moments import gathered
 from excise.rng import generator
@@ -88,10 +90,32 @@ def states(n: int, of: str) -> Tensor:
     return torch.nn.functional.normalize(found) * LENGTH
 
 
-def uce(model: Shapes, n: int) -> Deltas:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Given:
+    """What a solve begins with, in float64 as a model's states are read.
+
+    sources, targets: (n, 768). kept: (200, 768). fixed: (4, 768), those of the empty prompt.
+    """
+
+    sources: Tensor
+    targets: Tensor
+    kept: Tensor
+    fixed: Tensor
+
+    @staticmethod
+    def of(n: int) -> Given:
+        """Of n concepts."""
+        return Given(
+            sources=states(n, "source").double(),
+            targets=states(n, "target").double(),
+            kept=states(KEPT, "kept").double(),
+            fixed=states(INVARIANTS, "empty").double(),
+        )
+
+
+def uce(model: Shapes, given: Given) -> Deltas:
     """UCE's solve, and its factors."""
-    kept = gathered([states(KEPT, "kept")])
-    update = remap(states(n, "source"), states(n, "target"), kept, ridge=0.5)
+    update = remap(given.sources, given.targets, gathered([given.kept]), ridge=0.5)
     return update.on(model.weights)
 
 
@@ -106,25 +130,36 @@ def uce_least(n: int) -> Least:
     )
 
 
-def speed(model: Shapes, n: int) -> Deltas:
-    """SPEED's three refinements and its solve, for each value."""
-    sources, targets = states(n, "source").double(), states(n, "target").double()
-    prior = Prior(sources=sources, targets=targets, rows=states(KEPT, "kept").double())
-    fixed = states(INVARIANTS, "empty").double()
+def filters(n: int) -> bool:
+    """Does SPEED thin out what is kept, of so many concepts? As `SPEED.change` does."""
+    return n < MANY
+
+
+def speed(model: Shapes, given: Given, *, filtered: bool | None = None) -> Deltas:
+    """SPEED's refinements and its solve, for each value. filtered: None is the method's own."""
+    prior = Prior(
+        sources=given.sources,
+        targets=given.targets,
+        rows=given.kept,
+        filtered=filters(len(given.sources)) if filtered is None else filtered,
+    )
     found: Deltas = {}
     for name, weight in model.weights.items():
         if ".to_v." in name:
             basis = prior.basis(weight, generator("speed", name))
-            found |= constrained(sources, targets, basis, fixed).on({name: weight})
+            update = constrained(given.sources, given.targets, basis, given.fixed)
+            found |= update.on({name: weight})
     return found
 
 
-def speed_least(n: int) -> Least:
-    """For each value: its weakest direction, the moment of half of what is kept, and the solve.
+def speed_least(n: int, *, filtered: bool | None = None) -> Least:
+    """For each value: its weakest direction, the moment of what is kept, and the solve.
 
-    An eigenvector of a symmetric k x k matrix takes 4/3 k^3 operations for the tridiagonal form.
+    Of what is kept about half stays where it is filtered. An eigenvector of a symmetric k x k
+    matrix takes 4/3 k^3 operations for the tridiagonal form.
     """
-    double, stay = 0.0, KEPT // 2
+    double = 0.0
+    stay = KEPT // 2 if (filters(n) if filtered is None else filtered) else KEPT
     for outer, count in OUTER.items():
         small = min(outer, WIDTH)
         weakest = outer * WIDTH * small + 4 / 3 * small**3
@@ -140,9 +175,10 @@ def speed_least(n: int) -> Least:
     )
 
 
-METHODS: Mapping[str, tuple[Callable[[Shapes, int], Deltas], Callable[[int], Least]]] = {
-    "uce": (uce, uce_least),
-    "speed": (speed, speed_least),
+METHODS: Mapping[str, tuple[Callable[[Shapes, Given], Deltas], Callable[[int], Least]]] = {
+    "UCE": (uce, uce_least),
+    SPEED: (speed, speed_least),
+    EVEN: (partial(speed, filtered=False), partial(speed_least, filtered=False)),
 }
 
 
@@ -183,13 +219,11 @@ def main() -> None:
     machine, found = rates(10 * options.repeats), []
     for name, (method, least) in METHODS.items():
         for n in CONCEPTS:
-            solve = fastest(lambda n=n, method=method: method(model, n), options.repeats)  # type: ignore[misc]
-            deltas, made = method(model, n), Recipe(method=name)
-            value = fastest(
-                lambda deltas=deltas, made=made: Edit.of(model, deltas, recipe=made),  # type: ignore[misc]
-                options.repeats,
-            )
-            row = {"method": name, "concepts": n, "solve": solve, "edit": solve + value}
+            given = Given.of(n)
+            solve = fastest(partial(method, model, given), options.repeats)
+            make = partial(Edit.of, model, method(model, given), recipe=Recipe(method=name))
+            row = {"method": name, "concepts": n, "solve": solve}
+            row["edit"] = solve + fastest(make, options.repeats)
             found.append({**row, "least": least(n).seconds(machine)})
     part = {"rates": machine, "rows": found}
     put("closed_form", part)
