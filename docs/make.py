@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from excise import registry
+from excise.erasers.declared import SAID
 from excise.method import Budget
 from excise.settings import describe, recipe
 from excise.suite.checks import CHECKS
@@ -17,12 +18,6 @@ from excise.suite.rows import title
 
 HERE = Path(__file__).parent
 MADE = "<!-- Made by docs/make.py from the code; edit that instead. -->\n"
-NEEDS = {
-    "text_readers": "weights that read a prompt's encoding",
-    "unconditional": "an unconditional",
-    "feed_forward": "feed-forward networks in the denoiser",
-    "clip_text": "CLIP text encoders only",
-}
 SETTING = r"(?:^|(?<=[.;)]) )(?P<names>[a-z_]+(?:, [a-z_]+)*): "
 AUTHORS = (
     "concept_inversion", "unlearn_diff", "p4d", "ring_a_bell", "random_search", "noise_probe",
@@ -111,7 +106,7 @@ def erasers() -> str:
     ]
     classes = {name: registry.get("eraser", name) for name in registry.names("eraser")}
     for name, cls in classes.items():
-        needs = ", ".join(NEEDS[need] for need in sorted(cls.needs)) or "nothing else"
+        needs = ", ".join(SAID[need] for need in sorted(cls.needs)) or "nothing else"
         given = " or ".join(sorted(cls.given, reverse=True))
         lines.append(f"| [`{name}`](#{name}) | {cls.paper} | {given} | {needs} |")
     for name, cls in classes.items():

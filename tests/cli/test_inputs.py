@@ -5,10 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests import tiny
 from tests.cli.calling import call
 
+from excise import api
 from excise.cli import listing
 from excise.cli.inputs import Described, checked, concept_of, concepts_of, file_name
+from excise.erasers.declared import HAS
+from excise.erasers.safree import SAFREE
 from excise.errors import BadConcept, BadSetting, Unsupported
 from excise.registry import names
 from excise.types import Concept
@@ -96,3 +100,39 @@ def test_erasers_are_held_against_a_model(folder: Path) -> None:
     # Without a model nothing is loaded, and nothing is said of any.
     plain = json.loads(call("list", "erasers", "--json").stdout)
     assert {row["serves"] for row in plain} == {""}
+
+
+def test_a_model_is_loaded_once_and_what_does_not_serve_it_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "three"
+    tiny.sd3().save_pretrained(folder, safe_serialization=True)
+    loaded: list[object] = []
+    load = api.load
+
+    def counted(source: str, **named: Any) -> Any:
+        loaded.append(source)
+        return load(source, **named)
+
+    monkeypatch.setattr(api, "load", counted)
+    done = call("list", "erasers", "--model", folder, "--json")
+    assert done.exit_code == 0, done.output
+    assert loaded == [str(folder)]
+    rows = {row["name"]: row["serves"] for row in json.loads(done.stdout)}
+    assert rows["few_shot"] == "no: it needs text encoders that are all CLIP's"
+    assert {rows[name] for name in ("uce", "task_vector", "esd")} == {"yes"}
+    # What the list says is what a run says.
+    goal = tmp_path / "no-cat.safetensors"
+    refused = call("erase", "cat", "--model", folder, "--method", "few_shot", "--out", goal)
+    assert refused.exit_code == 2
+    assert "few_shot needs text encoders that are all CLIP's, which 'three' (sd3)" in refused.stderr
+
+
+def test_whether_a_method_serves_is_of_its_settings(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SAFREE, "measured", {"stable-diffusion": {"negative": False}})
+    monkeypatch.setitem(HAS, "unconditional", lambda model: False)
+    rows = {row.name: row.serves for row in listing.items("eraser", str(folder))}
+    assert rows["safree"] == "yes"
+    assert rows["sld"] == "no: it needs an unconditional that it is guided away from"

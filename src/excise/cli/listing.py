@@ -17,6 +17,7 @@ from excise.errors import unknown
 
 if TYPE_CHECKING:
     from excise.registry import Kind
+    from excise.types import TextToImage
 
 PLURALS = {
     "erasers": "eraser",
@@ -92,16 +93,21 @@ def items(kind: str, model: str | None) -> list[Item]:
 
     plugin = cast("Kind", kind)
     found = [_read(FOLDERS[plugin], name) for name in names(plugin)]
-    return found if plugin != "eraser" or model is None else [_held(one, model) for one in found]
+    if plugin != "eraser" or model is None:
+        return found
+    from excise import api
+
+    live = api.load(model)
+    return [_held(item, live) for item in found]
 
 
-def _held(item: Item, model: str) -> Item:
-    """An eraser held against a model."""
-    from excise import api, registry
+def _held(item: Item, model: TextToImage) -> Item:
+    """An eraser, as it would be run on a model, held against it."""
+    from excise import registry
     from excise.erasers.declared import SAID, lacking
 
     cls = registry.get("eraser", item.name)
-    lacks = lacking(api.load(model), cls.needs)
+    lacks = lacking(model, cls.fitted(model).needed)
     why = " and ".join(SAID[need] for need in lacks)
     given = " or ".join(sorted(cls.given, reverse=True))
     return replace(item, serves=f"no: it needs {why}" if lacks else "yes", given=given)

@@ -184,7 +184,7 @@ class Eraser(Method):
             raise Unsupported(
                 f"{self.name} needs {' and '.join(SAID[need] for need in lacks)}, which "
                 f"{model.name!r} ({model.family}) has not; excise list erasers --model "
-                f"{model.name} says which methods serve it"
+                "MODEL, with the model named as it was here, says which methods serve it"
             )
         work = Work(
             model=model,

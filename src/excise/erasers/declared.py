@@ -40,8 +40,9 @@ SAID: Mapping[Need, str] = {
     "text_readers": "weights that read a prompt's encoding as it is",
     "unconditional": "an unconditional that it is guided away from",
     "feed_forward": "feed-forward networks in the denoiser",
-    "clip_text": "no text encoders but CLIP's",
+    "clip_text": "text encoders that are all CLIP's",
 }
+"""What is missed, as lists, messages and the docs say it: "it needs ..."."""
 
 
 def lacking(model: TextToImage, needs: Iterable[Need]) -> tuple[Need, ...]:
