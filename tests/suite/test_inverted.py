@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from excise.suite.bench import Bench
 from excise.suite.book import Book
 from excise.suite.held_out import held_out, over_erasure
 from excise.suite.history import History
-from excise.suite.inverted import inversions
+from excise.suite.inverted import _kinds, inversions
 from excise.types import Request, Samples
 
 
@@ -149,8 +150,9 @@ def test_whole_conditionings_are_inputs_as_well() -> None:
         Inverter(space=space, steps=2, samples=2).run(model, latents, restarts=2, seed=1).artefact()
         for space in ("token", "condition")
     ]
+    kinds = {"clusters": [0, 1, 1, 2]}
     history = History(
-        record={"choose": {"sets": [one.record for one in made]}},
+        record={"choose": {"sets": [one.record for one in made], "diversity": kinds}},
         tensors={
             f"choose/{i}/{name}": value
             for i, one in enumerate(made)
@@ -163,12 +165,29 @@ def test_whole_conditionings_are_inputs_as_well() -> None:
     found = inversions(bench, book, history, None)
     assert found is not None
     assert [row.label for row in found.rows] == ["1", "2", "3", "4"]
+    assert [row.cluster for row in found.rows] == [0, 1, 1, 2]
     texts = [set(group.prompts) for group in book.groups]
     assert texts == [{"a picture of <1>"}] * 2 + [{"no words"}] * 2
     seeds = next(iter(book.groups)).seeds
     for i, sheet in enumerate(list(book.sheets.values())[2:]):
         pictures = model.generate(history.choose[1].request(model, i, seeds=seeds)).uint8()
         assert (sheet.int() - pictures.int()).abs().max() <= 1
+
+
+def test_inputs_that_nobody_compared_have_no_kind() -> None:
+    class Pair(SimpleNamespace):
+        def __len__(self) -> int:
+            return 2
+
+    def sets(*pictures: str) -> list[Any]:
+        return [Pair(pictures=one) for one in pictures]
+
+    # Of two concepts the first's were compared, in two spaces; and what came back, of whichever.
+    assert _kinds(sets("cat", "cat", "dog", "later"), [0, 1, 0, 2, 3, 3]) == [
+        [0, 1], [0, 2], [None, None], [None, None],
+    ]  # fmt: skip
+    assert _kinds(sets("cat", "later"), [0, 1, 2, 2]) == [[0, 1], [2, 2]]  # of one: all were
+    assert _kinds(sets("cat"), []) == [[None, None]]
 
 
 def test_without_a_record_there_is_no_section() -> None:

@@ -6,6 +6,7 @@ from tests.suite import two
 from tests.suite.test_bench import Seeing
 from tests.suite.test_evaluate import SMALL, arms
 
+from excise.reporting.figures import Rate
 from excise.suite.bench import Bench
 from excise.suite.book import Book
 from excise.suite.plain import KEPT, PLAIN, kept_section, plain_rows, replacement
@@ -32,6 +33,16 @@ def test_pictures_that_are_the_same_are_as_far_from_the_base_as_itself() -> None
     assert [(one.section, one.arm) for one in table.sheets] == [
         (section, arm) for section in (KEPT, PLAIN) for arm in bench.arms
     ]
+    asked = {(one.section, one.arm): one for one in table.sheets}
+    for row in found.rows:
+        for arm, rate in row.rates.items():
+            sheet = asked[KEPT, arm]
+            texts = [t for t, g in zip(sheet.prompts, sheet.groups, strict=True) if g == row.label]
+            hits = sheet.take([row.label]).hits([row.label] * len(texts)).tolist()
+            assert rate == Rate.across(hits, {"prompt": texts}) != Rate.of(sum(hits), len(hits))
+    nothing = asked[KEPT, "edit"].sheet.nothing.tolist()
+    texts = list(asked[KEPT, "edit"].prompts)
+    assert found.nothing["edit"] == Rate.across(nothing, {"prompt": texts})
     plain = next(one for one in table.sheets if (one.section, one.arm) == (PLAIN, "edit"))
     assert plain.sheet.labels == two.Two.labels
     assert len(plain.sheet) == rows[0].rates["edit"].n

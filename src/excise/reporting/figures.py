@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from excise.stats import Interval, wilson
+from excise.stats import Interval, Observations, rate_interval, wilson
 from excise.types import Costs
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -43,6 +44,18 @@ class Rate(Value):
     def of(cls, count: int, n: int, level: float = 0.95) -> Rate:
         """Wilson's interval of `count` hits in `n` >= 1 independent pictures."""
         return cls.within(wilson(count, n, level), n, count)
+
+    @classmethod
+    def across(cls, hits: Sequence[bool], shared: Mapping[str, Sequence[str]]) -> Rate:
+        """Of n >= 1 pictures that share something, such as a prompt: the interval over clusters.
+
+        shared: by what they share, n labels. Where all share the same, Wilson's interval.
+        """
+        count, n = sum(bool(hit) for hit in hits), len(hits)
+        if not any(len(set(levels)) > 1 for levels in shared.values()):
+            return cls.of(count, n)
+        data = Observations.of([float(hit) for hit in hits], shared)
+        return cls.within(rate_interval(data), n, count)
 
     @classmethod
     def within(cls, interval: Interval, n: int, count: int | None = None) -> Rate:

@@ -20,7 +20,6 @@ from excise.errors import BadFile
 from excise.reporting.attempts import Attempts
 from excise.reporting.figures import Rate
 from excise.reporting.sheets import ScoreSheet, packed, unpacked
-from excise.stats import Observations, rate_interval
 from excise.store import Json, load_tensors, save_tensors
 from excise.types import Score
 
@@ -133,11 +132,8 @@ class Scores:
         hits = self.hits(threshold)
         if not len(hits):
             return None
-        count, n = int(hits.sum()), len(hits)
         shared = {k: self.factors[k].tolist() for k in self.clusters if k in self.factors}
-        if not any(len(set(levels)) > 1 for levels in shared.values()):
-            return Rate.of(count, n)
-        return Rate.within(rate_interval(Observations.of(hits, shared)), n, count)
+        return Rate.across(hits.tolist(), shared)
 
     def save(self, path: Path | str) -> None:
         """Write a safetensors file. Raises as `save_tensors`."""

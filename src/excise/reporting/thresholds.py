@@ -131,7 +131,8 @@ class _Sheets:
         for arm in found:
             one = self._of.get((KEPT, arm))
             if one is not None:
-                found[arm] = Rate.of(int(self._at(one.sheet).nothing.sum()), len(one.sheet))
+                nothing = self._at(one.sheet).nothing.tolist()
+                found[arm] = Rate.across(nothing, {"prompt": one.prompts})
         return old.model_copy(update={"nothing": found})
 
     def replacement(self) -> Replacement | None:

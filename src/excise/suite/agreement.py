@@ -87,7 +87,7 @@ def _rates(
     found = {}
     for i, (panel, own) in enumerate(zip(jury.panels, jury.apart(sheet).values(), strict=True)):
         score = own.score(label_of(panel, bench.full))
-        found[own.judge] = Rate.of(int(score.shown.sum()), len(score))
+        found[own.judge] = Rate.across(score.shown.tolist(), {"prompt": prompts})
         if i >= known:
             named = replace(score, concept=bench.label)
             book.enter(group, arm, named, prompts=prompts, seeds=seeds)

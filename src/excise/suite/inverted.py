@@ -52,17 +52,16 @@ def inversions(
         return None
     part = None if held is None else held.thinned(ENTRIES)
     diversity: Mapping[str, Any] = history.record["choose"].get("diversity", {})
-    kinds = list(diversity.get("clusters", ()))
     rows: list[Inverted] = []
     losses: dict[str, list[Tensor]] = {}
-    for found in sets:
+    for found, kinds in zip(sets, _kinds(sets, diversity.get("clusters", ())), strict=True):
         made = {arm.key: _made(bench, arm, found, part) for arm in arms}
         for i in range(min(len(found), MOST - len(rows))):
             own = {n: one.losses[i] for n, one in made.items() if one.losses is not None}
             for name, row in own.items():
                 losses.setdefault(name, []).append(row)
-            kind = kinds[i] if found is sets[0] and i < len(kinds) else None
-            rows.append(_row(bench, book, f"{len(rows) + 1}", found, i, made, own, part, kind))
+            label = f"{len(rows) + 1}"
+            rows.append(_row(bench, book, label, found, i, made, own, part, kinds[i]))
     together = {name: torch.stack(many).mean(dim=0) for name, many in losses.items()}
     return Inversions(
         rows=tuple(rows),
@@ -73,6 +72,21 @@ def inversions(
         singletons=diversity.get("singletons"),
         **_checked(history),
     )
+
+
+def _kinds(sets: Sequence[Inversion], clusters: Sequence[int]) -> list[list[int | None]]:
+    """The kind of each input, a list a set; None where nobody compared it with others.
+
+    Of several concepts only the first's inputs were compared, and the record does not say whose a
+    set is: then those that explain the very pictures that the first set does are known to be its.
+    """
+    whole = sum(len(one) for one in sets) == len(clusters)
+    rest = iter(clusters)
+    compared = [whole or one.pictures == sets[0].pictures for one in sets]
+    return [
+        [next(rest, None) if told else None for _ in range(len(one))]
+        for one, told in zip(sets, compared, strict=True)
+    ]
 
 
 def _checked(history: History) -> dict[str, Any]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
+from torch import Tensor
+
 from excise.errors import UserError
 from excise.primitives import prompts
 from excise.primitives.kept import Kept as KeptFigures
@@ -133,7 +135,7 @@ def pair_rows(bench: Bench, book: Book) -> tuple[RateRow, ...]:
     looks = bench.every(other, PAIRS)
     book.keep(PAIRS, looks)
     for arm, look in looks.items():
-        rates[arm] = Rate.of(int(look.hits.sum()), len(look))
+        rates[arm] = _rate(look, look.hits)
     second = RateRow(
         key="two-other",
         label="what stands beside it",
@@ -176,7 +178,7 @@ def kept_section(bench: Bench, book: Book) -> Kept | None:
     kinds = {row.name: row.kind for row in bench.plain.known}
     rows = []
     for name in probe.groups:
-        counts = {arm: look.hits[look.rows(name)] for arm, look in looks.items()}
+        parts = {arm: look.take(look.rows(name)) for arm, look in looks.items()}
         shares = {
             arm: Estimate(value=row.ratio)
             for arm, found in against.items()
@@ -189,7 +191,7 @@ def kept_section(bench: Bench, book: Book) -> Kept | None:
                 key=f"kept/{name}",
                 label=name,
                 kind="neighbour" if name in near else "style" if style else "object",
-                rates={arm: Rate.of(int(hits.sum()), len(hits)) for arm, hits in counts.items()},
+                rates={arm: _rate(part, part.hits) for arm, part in parts.items()},
                 share=shares,
             )
         )
@@ -212,9 +214,7 @@ def kept_section(bench: Bench, book: Book) -> Kept | None:
             for arm, found in against.items()
             if (value := _near(found)) is not None
         },
-        nothing={
-            arm: Rate.of(int(look.sheet.nothing.sum()), len(look)) for arm, look in looks.items()
-        },
+        nothing={arm: _rate(look, look.sheet.nothing) for arm, look in looks.items()},
         measures=measures(
             book,
             looks,
@@ -224,6 +224,12 @@ def kept_section(bench: Bench, book: Book) -> Kept | None:
             seed=bench.seed,
         ),
     )
+
+
+def _rate(look: Look, hits: Tensor) -> Rate:
+    """The share of hits, bool (n,), among a look's pictures; they share prompts."""
+    texts = [shot.prompt.text for shot in look.probe.shots]
+    return Rate.across(hits.tolist(), {"prompt": texts})
 
 
 def _near(found: KeptFigures) -> float | None:
