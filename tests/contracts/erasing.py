@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 from torch import Tensor
 
 from excise.edit import Edit
 from excise.primitives.prompts import OBJECT_TEMPLATES
 from excise.rng import seed_of
-from excise.types import Judge, Request, TextToImage, fill
+from excise.types import Judge, Prompt, Request, TextToImage, fill
 
 PICTURES = 24  # of each thing
 SENTENCES = OBJECT_TEMPLATES[:8]
@@ -86,6 +87,33 @@ class Promise:
         if wrong:
             raise Broken(f"{'; '.join(wrong)}: {found}; without the edit: {base}")
         return found
+
+
+ASKED = ("a cat", "a photo of a cat", "a dog", "a car")
+SAME = 0.01
+"""Two edits are one where what they draw lies closer than this, of what either moves at all."""
+
+
+def drawn(model: TextToImage) -> Tensor:
+    """What a model draws as it is now, edits included: latents (4, c, h, w) in float32."""
+    asked = Request(prompts=Prompt.of(ASKED), seeds=tuple(range(len(ASKED))), steps=12)
+    latents = model.generate(asked).latents
+    assert latents is not None
+    return latents.float().cpu()
+
+
+def alike(base: Tensor, effects: Mapping[str, Tensor]) -> list[tuple[str, str]]:
+    """The pairs of edits that draw the same, whatever they are called and made of.
+
+    base, effects: what `drawn` gives, without an edit and with each. Methods that share nothing
+    draw about as far from each other as from the base, however little either does.
+    """
+    moved = {name: float((effect - base).norm()) for name, effect in effects.items()}
+    return [
+        (one, other)
+        for one, other in combinations(effects, 2)
+        if float((effects[one] - effects[other]).norm()) <= SAME * max(moved[one], moved[other])
+    ]
 
 
 def _apart(pictures: Tensor) -> float:
