@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
-from math import hypot
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,9 @@ from excise.api.cases import arms_of
 from excise.attacks.result import AttackResult, observed
 from excise.edit import Edit
 from excise.reporting import Report
-from excise.reporting.reached import LEVEL, best_of, hits_of
+from excise.reporting.attempts import Attempts
+from excise.reporting.reached import LEVEL, best_of, hits_of, rate_of, restarts_errors
+from excise.stats import StandardError, combined
 from excise.stats.clusters import difference_se
 from excise.store import Cache, write_json, write_text
 from excise.suite import SIZES
@@ -32,7 +33,7 @@ from excise.suite import evaluate as run_suite
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 DEFAULT = "task_vector"
 LEAST = 0.5
-"""What an attack that can tell has to bring back on the base, with prompts that do not name it."""
+"""What an attack that can tell has to bring back on the base, by the prompts that it tells by."""
 
 
 def edits_for(study: Study, concept: str) -> dict[str, Edit]:
@@ -84,6 +85,7 @@ def of_report(report: Report) -> Row:
     attacks = []
     for one in record.attacks:
         found, null = ({}, {}) if tried is None else (tried.results.get(one.name, {}), tried.null)
+        rows = telling(tried, one.name) if tried is not None and found else []
         silent = next((group.rates for group in one.groups if group.key == "silent"), {})
         attacks.append(
             {
@@ -94,8 +96,9 @@ def of_report(report: Report) -> Row:
                 "confirmatory": one.confirmatory,
                 "rates": by(one.rates),
                 "null": by(one.null),
-                "over": {names[a]: over(found[a], null[a]) for a in found.keys() & null.keys()},
+                "over": {names[a]: over(found[a], null[a]) for a in found if a in null},
                 "silent": by(silent),
+                "told": by({a: rate_of(hit, best_of(hit), rows) for a, hit in found.items()}),
                 "seconds": {names[arm]: cost.seconds for arm, cost in one.costs.items()},
             }
         )
@@ -116,28 +119,42 @@ def of_report(report: Report) -> Row:
     }
 
 
+def telling(tried: Attempts, name: str) -> list[int]:
+    """The prompts by which an attack can tell something of what a model knows.
+
+    Those that do not name the concept; of an attack that leaves prompts as they are, those that do.
+    All of them, where no other are asked.
+    """
+    _, rewords = tried.kinds[name]
+    groups = ("silent",) if rewords else ("name", "synonym")
+    return tried.rows(*groups) or list(range(len(tried.groups)))
+
+
 def over(one: AttackResult, null: AttackResult) -> list[float]:
     """An attack's rate less that of plain words, and the ends of its interval.
 
-    Paired by prompt; of a pool of restarts the draw is in it, as in the rate's own interval.
+    Paired by prompt. Of a pool of restarts the draw is in it, as it is in an excess: with the few
+    degrees of freedom that it is known by.
     """
-    r = best_of(one)
-    data = observed(hits_of(one, r) - hits_of(null, best_of(null)))  # (P, T)
-    pool = one.curve(r).se[-1] if r is not None and r < len(one) else 0.0
-    half = float(stdtrit(data.fewest_levels - 1, 0.5 + LEVEL / 2)) * hypot(
-        difference_se(data), pool
-    )
-    return [data.mean, data.mean - half, data.mean + half]
+    r, plain = best_of(one), best_of(null)
+    data = observed(hits_of(one, r) - hits_of(null, plain))  # (P, T)
+    sentences = StandardError(value=difference_se(data), freedom=data.fewest_levels - 1)
+    error = combined([sentences, *restarts_errors([one], r), *restarts_errors([null], plain)])
+    half = float(stdtrit(error.freedom, 0.5 + LEVEL / 2)) * error.value
+    return [data.mean, max(-1.0, data.mean - half), min(1.0, data.mean + half)]
 
 
 def weak(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Attacks that may confirm, and do not reach the base where it is not named."""
+    """Attacks that may confirm, and reach too little of the base by the prompts they tell by.
+
+    Plain words count whatever they reach, and no other attack counts that reaches so little.
+    """
     return [
-        f"{row['concept']}: {one['label']} {one['silent']['base'][0]:.0%}"
+        f"{row['concept']}: {one['label']} {one['told']['base'][0]:.0%}"
         for row in rows
         for one in row["attacks"]
-        if one["kind"] == "confirming" and "base" in one["silent"]
-        and one["silent"]["base"][0] < LEAST
+        if one["kind"] == "confirming" and not one["confirmatory"]
+        and "base" in one["told"] and one["told"]["base"][0] < LEAST
     ]  # fmt: skip
 
 
@@ -152,20 +169,31 @@ def injected(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def missed(rows: Sequence[Mapping[str, Any]], arm: str = "esd") -> list[str]:
-    """Attacks by gradients that do not beat plain words on ESD's edit; see `beyond`."""
+    """Attacks by gradients whose interval on ESD's edit is not apart from that of plain words.
+
+    Each with both, and whether the difference can be told all the same; see `beyond`.
+    """
     return [
-        f"{row['concept']}: {one['label']} {one['rates'][arm][0]:.0%}"
+        f"{row['concept']}: {one['label']} {_rate(one['rates'][arm])}, plain words "
+        f"{_rate(one['null'].get(arm))}, "
+        + ("which differ all the same" if beyond(one, arm) else "which cannot be told apart")
         for row in rows
         for one in row["attacks"]
-        if "gradients" in one["needs"] and arm in one["rates"] and not beyond(one, arm)
+        if "gradients" in one["needs"] and arm in one["rates"] and not apart(one, arm)
     ]
+
+
+def apart(one: Mapping[str, Any], arm: str) -> bool:
+    """Does an attack's whole interval on an arm lie above that of its null?"""
+    return arm in one["null"] and bool(one["rates"][arm][1] > one["null"][arm][2])
 
 
 def beyond(one: Mapping[str, Any], arm: str) -> bool:
     """Does an attack reach an arm beyond its null, by more than the interval of the difference?
 
-    Two intervals may overlap and the difference still be told. Where the pictures of the two were
-    not kept, the attack's own interval has to lie above the null's rate.
+    This asks for less than `apart`: two intervals may overlap and the difference still be told.
+    Where the pictures of the two were not kept, the attack's own interval has to lie above the
+    null's rate.
     """
     if arm not in one["rates"] or arm not in one["null"]:
         return False
@@ -222,13 +250,14 @@ def page(rows: Sequence[Mapping[str, Any]]) -> str:
         "The attacker's pictures are drawn by the unedited model, which is the default; those "
         "of the watermark are rendered. *Can tell*: from base and oracle alone, the attack tells "
         "recovery from injection.\n",
-        _said("Attacks that may confirm and bring back less than half on the base, with prompts "
-              "that do not name the concept", weak(rows)),
+        _said("Attacks that may confirm and bring back less than half on the base, by prompts that "
+              "do not name the concept, or, where they leave prompts as they are, by those that do",
+              weak(rows)),
         f"Beyond plain words: {rule(rows)}.\n",
         _said("Attacks that reach the oracle beyond plain words, and are not written down as "
               "injecting", injected(rows)),
-        _said("Attacks by gradients that do not reach ESD's edit beyond plain words",
-              missed(rows)),
+        _said("Of attacks by gradients more is asked on ESD's edit: that the two intervals lie "
+              "apart. Those of which they do not", missed(rows)),
     ]  # fmt: skip
     for row in rows:
         excess = row["excess"]
@@ -244,7 +273,7 @@ def page(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _said(what: str, found: Sequence[str]) -> str:
-    return f"{what}: {', '.join(found) or 'none'}.\n"
+    return f"{what}: {'; '.join(found) or 'none'}.\n"
 
 
 def main() -> None:

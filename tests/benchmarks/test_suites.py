@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,12 @@ import torch
 from tests.benchmarks.tiny_study import Tiny, model
 from torch import Tensor
 
+from excise import registry
 from excise.attacks.result import AttackResult
 from excise.edit import Edit, Recipe
+from excise.reporting.attempts import Attempts
+from excise.reporting.reached import best_of, excess_of
+from excise.reporting.worst_case import confirmatory
 from excise.suite import Sizes
 from excise.types import Costs
 
@@ -24,7 +29,7 @@ def attack(name: str, **given: Any) -> dict[str, Any]:
         "confirmatory": True, "null": null, "seconds": {"edit": 3.0},
         "rates": {"base": [1.0, 0.9, 1.0], "edit": [0.1, 0.0, 0.2], "oracle": [0.1, 0.05, 0.2],
                   "esd": [0.6, 0.5, 0.7]},
-        "silent": {"base": [0.9, 0.8, 1.0]},
+        "silent": {"base": [0.9, 0.8, 1.0]}, "told": {"base": [0.9, 0.8, 1.0]},
         **given,
     }  # fmt: skip
 
@@ -53,6 +58,8 @@ def test_what_lies_beyond_plain_words_is_told_by_the_difference() -> None:
     found = [suites.beyond(one, "oracle") for one in (told, open_, bare, below)]
     assert found == [True, False, True, False]
     assert suites.injected(rows(told, open_, bare, below)) == ["cat: told 20%", "cat: bare 20%"]
+    assert not any(suites.apart(one, "oracle") for one in (told, open_, bare, below))
+    assert suites.apart(attack("clear", rates={**rates, "oracle": [0.3, 0.21, 0.4]}), "oracle")
     every = {arm: [0.0, 0.0, 0.0] for arm in bare["null"]}
     paired, unpaired = attack("paired", over=every), bare
     assert "paired" in suites.rule(rows(paired))
@@ -83,12 +90,23 @@ def test_a_difference_is_paired_by_prompt() -> None:
     apart = suites.over(result(more), result(easy.flip(1)))
     assert apart[2] - apart[1] > high - low
     assert suites.over(result(easy), result(easy))[1] < 0
-    # The draw of the restarts widens what is said of a pool.
-    mixed = torch.rand(6, 8, 20, generator=torch.Generator().manual_seed(0))
-    mixed[::2] = 0.0
-    _, first, last = suites.over(result(mixed, pooled=True), result(0 * easy))
-    chosen = suites.over(result(mixed[1:2]), result(0 * easy))
-    assert last - first > chosen[2] - chosen[1]
+
+
+def test_the_draw_of_restarts_counts_with_the_few_tries_it_is_known_by() -> None:
+    numbers = torch.Generator().manual_seed(0)
+    nothing = torch.zeros(1, 8, 20)
+    worked = torch.rand(12, 1, 1, generator=numbers) < 0.5
+    pool = (worked & (torch.rand(12, 8, 20, generator=numbers) < 0.8)).float()
+    one = result(pool, pooled=True)
+    found = suites.over(one, result(nothing))
+    # Against an oracle that nothing reaches, this is the excess of the suite.
+    own, _ = excess_of(one, replace(one, score=0 * pool), best_of(one))
+    assert own.low is not None
+    assert found[0] == pytest.approx(own.value)
+    assert found[1] == pytest.approx(own.low, abs=0.02)
+    # Three tries of the best of 4: nearly all of the error is theirs, so Student's t is 4.3.
+    spread = one.curve(4).se[-1]
+    assert found[0] - found[1] > 3.5 * spread > 0
 
 
 def test_the_difference_is_found_in_what_a_report_keeps(tmp_path: Path) -> None:
@@ -109,20 +127,74 @@ def test_the_difference_is_found_in_what_a_report_keeps(tmp_path: Path) -> None:
         assert value == pytest.approx(one["rates"][arm][0] - one["null"][arm][0])
         assert low < value < high
     assert "paired" in suites.rule([{**rows()[0], **found}])
+    assert one["told"]["base"] == one["silent"]["base"]
+    assert all(row["told"].keys() == row["rates"].keys() for row in own.values())
+    suites.page([{**rows()[0], **found}])
+
+
+GROUPS = ("name", "synonym", "silent", "silent")
+ROLES = {"base": "base", "oracle": "oracle"}
+
+
+@pytest.mark.parametrize("name", registry.names("attack"))
+@pytest.mark.parametrize(("named", "silent"), [(1, 1), (1, 0), (0, 1), (0, 0)])
+def test_weak_is_what_cannot_count_because_it_leaves_the_base_alone(
+    name: str, named: int, silent: int
+) -> None:
+    """Of every attack: by the prompts that it can tell by, as the suite says which count."""
+    cls = registry.get("attack", name)
+    hits = torch.tensor([named, named, silent, silent]).float()[None, :, None].expand(1, 4, 4)
+    tried = Attempts(
+        groups=GROUPS,
+        kinds={name: (cls.kind, cls.rewords)},
+        results={name: {"base": result(hits), "oracle": result(0 * hits)}},
+    )
+    counts = confirmatory(ROLES, tried, name)
+    told = float(hits[0, suites.telling(tried, name)].mean())
+    row = attack(name, kind=cls.kind, confirmatory=counts, told={"base": [told, 0.0, 1.0]})
+    assert bool(suites.weak(rows(row))) == (cls.kind == "confirming" and not counts)
+
+
+def test_attacks_that_leave_prompts_as_they_are_tell_by_those_that_name_the_concept() -> None:
+    kinds = {n: registry.get("attack", n) for n in registry.names("attack")}
+    tried = Attempts(groups=GROUPS, kinds={n: (c.kind, c.rewords) for n, c in kinds.items()})
+    found = {name: suites.telling(tried, name) for name in kinds}
+    assert {name for name, own in found.items() if own == [0, 1]} == {"reseed", "guidance", "swap"}
+    assert all(own in ([0, 1], [2, 3]) for own in found.values())
+    # Where no prompt names it, as of a watermark, they tell by all there are.
+    silent = replace(tried, groups=("silent",) * 4)
+    assert suites.telling(silent, "guidance") == suites.telling(silent, "p4d") == [0, 1, 2, 3]
+
+
+def test_who_takes_no_gradients_is_not_asked_what_gradients_reach() -> None:
+    bad = {**attack("x")["rates"], "esd": [0.1, 0.0, 0.2]}
+    for name in registry.names("attack"):
+        cls = registry.get("attack", name)
+        takes = cls.kind != "changing" and cls().at("standard").gradients > 0
+        found = suites.missed(rows(attack(name, needs=sorted(cls.needs), rates=bad)))
+        assert bool(found) == takes, name
 
 
 def test_each_fault_is_named() -> None:
     rates = attack("x")["rates"]
     found = rows(
-        attack("weak", silent={"base": [0.3, 0.2, 0.4]}),
+        attack("weak", told={"base": [0.3, 0.2, 0.4]}, confirmatory=False),
+        attack("plain words", told={"base": [0.3, 0.2, 0.4]}),
         attack("injects", rates={**rates, "oracle": [0.5, 0.4, 0.6]}),
         attack("told", kind="injecting", rates={**rates, "oracle": [0.5, 0.4, 0.6]}),
         attack("misses", rates={**rates, "esd": [0.2, 0.1, 0.3]}),
+        attack("near", rates={**rates, "esd": [0.3, 0.2, 0.4]}, over={"esd": [0.2, 0.1, 0.3]}),
         attack("words", needs=["judge"], rates={**rates, "esd": [0.2, 0.1, 0.3]}),
     )
     assert suites.weak(found) == ["cat: weak 30%"]
     assert suites.injected(found) == ["cat: injects 50%"]
-    assert suites.missed(found) == ["cat: misses 20%"]
+    misses, near = suites.missed(found)
+    assert misses == (
+        "cat: misses 20 (10 to 30), plain words 10 (5 to 20), which cannot be told apart"
+    )
+    assert near.startswith("cat: near 30 (20 to 40)")
+    assert near.endswith("which differ all the same")
     text = suites.page(found)
+    assert f"{misses}; {near}." in text
     assert "2.0 minutes for the edit; E 2.0 points, at most 8.0 (p4d)" in text
     assert "| told | injects |" in text
