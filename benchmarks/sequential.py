@@ -1,28 +1,32 @@
 """Does a test that stops early decide as 400 pictures do? ``python benchmarks/sequential.py``.
 
 Cells are prompts on a half-erased model, of which a third lie near the limit: found by a first look
-on other seeds. Of each, 400 pictures are drawn and kept; the test reads them in order. Writes
-``docs/sequential.json`` and ``docs/sequential.md``, and fails where there are too few cells, or too
-few near the limit; goes on after a stop.
+on other seeds. Of each, 400 pictures are drawn and kept; the test reads them in order, once for a
+claim that stands alone and once as the suite asks it, with many claims and fewer pictures. Writes
+``docs/sequential.json`` and ``docs/sequential.md``, and fails where there are too few cells, too
+few near the limit, or too few decisions that all pictures bear out; goes on after a stop.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from mdtable import table
 from study import Study, Trial, opened
 from torch import Tensor
 
+from excise import registry
 from excise.primitives.probe import thumbnails
 from excise.primitives.prompts import naming
 from excise.rng import seed_of
 from excise.stats import decide, wilson
 from excise.store import load_tensors, save_tensors, write_json, write_text
+from excise.suite import SIZES
 from excise.suite.battery import RETURNS
 from excise.types import Prompt, Request, merged
 
@@ -31,6 +35,15 @@ LIMIT, MOST, FIRST = RETURNS, 400, 32
 EACH, NEAR = 15, 0.06  # cells below, near and above the limit, by a first look
 LEAST, WITHIN, SHARE = 40, 0.05, 1 / 3
 """How many cells there have to be, and what share of them this near the limit, by all pictures."""
+AGREE = 0.95
+"""Of the decisions of each test, how many have to be on the side of all pictures."""
+CLAIMS = sum(registry.get("attack", n).kind == "confirming" for n in registry.names("attack"))
+"""Of a suite: one for each attack that confirms, and all of them share the error."""
+TESTS: Mapping[str, tuple[int, int]] = {
+    "one claim": (1, MOST),
+    "as the standard suite asks": (CLAIMS, SIZES["standard"].decide),
+}
+"""The claims among which the error is shared, and the pictures, at most."""
 STRENGTHS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0)
 CONCEPTS = ("cat", "sketch")
 
@@ -114,10 +127,13 @@ def _spread(rows: list[int]) -> list[int]:
 
 
 def row(cell: Cell, hits: Tensor) -> dict[str, Any]:
-    """What 400 pictures say, and what the test said after how many."""
+    """What 400 pictures say, and what each test said after how many."""
     k = int(hits.sum())
-    found = decide(lambda a, b: hits[a:b].tolist(), limit=LIMIT, most=MOST)
     fixed = wilson(k, MOST)
+    tests: dict[str, Any] = {}
+    for name, (claims, most) in TESTS.items():
+        found = decide(lambda a, b: hits[a:b].tolist(), limit=LIMIT, most=most, claims=claims)
+        tests[name] = {"side": found.side, "pictures": found.n}
     return {
         "concept": cell.concept,
         "strength": cell.strength,
@@ -125,9 +141,28 @@ def row(cell: Cell, hits: Tensor) -> dict[str, Any]:
         "hits": k,
         "fixed": "below" if k < LIMIT * MOST else "above",
         "sure": not fixed.low <= LIMIT <= fixed.high,
-        "sequential": found.side,
-        "pictures": found.n,
+        "tests": tests,
     }
+
+
+def decided(rows: Sequence[dict[str, Any]], test: str) -> tuple[int, int]:
+    """In how many cells a test has decided, and how often as all pictures do."""
+    sides = [(r["tests"][test]["side"], r["fixed"]) for r in rows]
+    return sum(one is not None for one, _ in sides), sum(one == fixed for one, fixed in sides)
+
+
+def amiss(rows: Sequence[dict[str, Any]]) -> str | None:
+    """Tests whose decisions all pictures bear out too seldom; None if there are none.
+
+    Of decisions alone. A cell whose rate lies at the limit has a side in any number of pictures,
+    and no test with an error may decide it.
+    """
+    found = []
+    for test in TESTS:
+        sure, agree = decided(rows, test)
+        if agree < AGREE * sure or not sure:
+            found.append(f"{test}: {agree} of {sure}")
+    return "; ".join(found) or None
 
 
 def near(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -151,24 +186,30 @@ def short(rows: Sequence[dict[str, Any]]) -> str | None:
 
 def page(rows: Sequence[dict[str, Any]]) -> str:
     """Markdown. A cell without a decision agrees with nothing, and is counted by itself."""
-    decided = [r for r in rows if r["sequential"] is not None]
-    agree = [r for r in decided if r["sequential"] == r["fixed"]]
     unsure = [r for r in rows if not r["sure"]]
-    mean = sum(r["pictures"] for r in rows) / len(rows)
-    few = short(rows)
+    few, wrong, lines = short(rows), amiss(rows), []
+    for test, (claims, most) in TESTS.items():
+        sure, agree = decided(rows, test)
+        mean = sum(r["tests"][test]["pictures"] for r in rows) / len(rows)
+        lines.append([
+            test, str(claims), str(most), f"{sure} of {len(rows)}", f"{agree} of {sure}",
+            f"{agree} of {len(rows)}", str(len(rows) - sure), f"{mean:.0f}",
+        ])  # fmt: skip
+    head = ("test", "claims", "pictures, at most", "decided", f"of these, as all {MOST} pictures",
+            "of all cells", "undecided", "pictures on average")  # fmt: skip
     return (
         "# Stopping early\n\nOn which side of "
         f"{LIMIT:.0%} does a rate lie? {len(rows)} cells, {len(near(rows))} of them within "
         f"{100 * WITHIN:.0f} points of the limit; by `python benchmarks/sequential.py`. Beside the "
-        f"test that may stop at any picture: the share of all {MOST} pictures.\n\n"
+        f"test that may stop at any picture: the share of all {MOST} pictures. A standard suite "
+        "makes a claim for each attack that confirms, and all of them share the error. A cell "
+        f"without a decision agrees with nothing; an interval of {MOST} pictures (Wilson, 95 %, "
+        f"looked at once) holds the limit in {len(unsure)}.\n\n"
         + ("" if few is None else f"**Too few for a claim: {few}.**\n\n")
-        + f"- decided: {len(decided)} of {len(rows)} cells\n"
-        f"- of the decided, on the side of all {MOST} pictures: {len(agree)} of {len(decided)}\n"
-        f"- undecided after {MOST} pictures, which count as agreeing with nothing: "
-        f"{len(rows) - len(decided)} of {len(rows)}; an interval of {MOST} pictures (Wilson, 95 %, "
-        f"looked at once) holds the limit in {len(unsure)}\n"
-        f"- pictures drawn: {mean:.0f} of {MOST} on average\n"
-    )
+        + ("" if wrong is None else f"**Fewer than {AGREE:.0%} of the decisions are on the side of "
+           f"all {MOST} pictures: {wrong}.**\n\n")
+        + table(head, lines)
+    )  # fmt: skip
 
 
 def main() -> None:
@@ -181,8 +222,11 @@ def main() -> None:
     rows = [row(c, hits) for c, hits in zip(picked, found.hits(picked, "all", MOST), strict=True)]
     write_json(DOCS / "sequential.json", rows)
     write_text(DOCS / "sequential.md", page(rows))
-    if (few := short(rows)) is not None:  # once what was found is written
+    # Once what was found is written.
+    if (few := short(rows)) is not None:
         raise SystemExit(f"too few for a claim: {few}")
+    if (wrong := amiss(rows)) is not None:
+        raise SystemExit(f"under {AGREE:.0%} of the decisions agree: {wrong}")
 
 
 if __name__ == "__main__":
