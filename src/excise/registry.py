@@ -24,7 +24,7 @@ from typing import Any, Literal, get_args
 from excise.errors import BadSetting, UserError, unknown
 from excise.settings import build, describe, recipe
 
-Kind = Literal["eraser", "attack", "metric", "judge", "hook", "family"]
+Kind = Literal["eraser", "attack", "metric", "judge", "hook", "family", "world"]
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
@@ -36,6 +36,7 @@ FOLDERS: Mapping[Kind, str] = {
     "judge": "excise.judges",
     "hook": "excise.hooks",
     "family": "excise.models",
+    "world": "excise.worlds",
 }
 
 __all__ = ["FOLDERS", "KINDS", "Kind", "build", "create", "describe", "get", "names", "recipe"]

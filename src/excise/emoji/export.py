@@ -179,6 +179,7 @@ def save_base(
         "judge": "../judge",
         "auditor": "../auditor",
         "clip": "../clip",
+        "world": "emoji",
         "concepts": known_concepts(),
         "decoys": list(DECOYS),
         "decoy_pictures": "../decoys",

@@ -28,8 +28,9 @@ FAMILIES: Mapping[str, type[DiffusionModel]] = {
     "StableDiffusion3Pipeline": StableDiffusion3,
 }
 ASSETS = Path(__file__).parents[1] / "assets"
-# Beside model_index.json; all optional: base, steps, guidance, scheduler, weighting, concepts,
-# and the folders of a judge, an auditor, a CLIP and of sheets of decoys, relative to its own.
+# Beside model_index.json; all optional: base, steps, guidance, scheduler, weighting, concepts, the
+# name of a world, whose renders it was trained on, and the folders of a judge, an auditor, a CLIP
+# and of sheets of decoys, relative to its own.
 NOTES = "excise.json"
 PLACES = ("judge", "auditor", "clip", "decoy_pictures")
 PICKLED = (".bin", ".ckpt", ".pt", ".pth", ".pkl")

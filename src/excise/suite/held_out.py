@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -24,6 +25,7 @@ from excise.stats import Interval
 from excise.suite.arms import Arm
 from excise.suite.bench import Bench, Made
 from excise.suite.book import Book
+from excise.suite.renders import renders
 from excise.types import Prompt, Request
 
 LOSS = "loss"
@@ -61,11 +63,17 @@ class HeldOut:
 
 
 def held_out(bench: Bench) -> HeldOut:
-    """The concept's own pictures that neither eraser nor attacker sees, or the base's new ones."""
+    """The concept's own pictures that neither eraser nor attacker sees.
+
+    Of a concept without any they are renders where its world can be rendered, else the base's.
+    """
     source = bench.role("base") or next(iter(bench.arms.values()))
     seed = seed_of("held out", bench.seed)
+    own = renders(bench, "held out", bench.sizes.held_out)
 
     def make() -> Made:
+        if own is not None:
+            return {"latents": _latents(bench, own.pictures)}, list(own.hashes)
         found = concept_pictures(
             bench.plain,
             bench.full,
@@ -81,12 +89,20 @@ def held_out(bench: Bench) -> HeldOut:
         "pictures": bench.sizes.held_out,
         "split": SPLIT,
         "seed": seed,
+        **({} if own is None else {"renders": own.told}),
     }
     kept = bench.kept(LOSS, source, key, make)
     latents = kept.tensors["latents"]
     hashes: Any = kept.record
     bank = Bank.of(latents, bench.sizes.entries * len(latents), seed=bench.seed)
     return HeldOut(latents=latents, hashes=tuple(hashes), bank=bank)
+
+
+@torch.no_grad()
+def _latents(bench: Bench, pictures: Tensor) -> Tensor:
+    """Of pictures (n, 3, h, w), float32 (n, c, h / f, w / f) on the CPU, each encoded alone."""
+    rows = [bench.plain.encode_pictures(pictures[i : i + 1]) for i in range(len(pictures))]
+    return torch.cat(rows).float().cpu()
 
 
 def found_losses(

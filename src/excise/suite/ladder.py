@@ -18,6 +18,7 @@ from excise.settings import recipe
 from excise.store import Json, hash_json
 from excise.suite.arms import Arm
 from excise.suite.bench import Bench, Made
+from excise.suite.renders import renders
 from excise.suite.returned import label_of
 from excise.suite.sizes import FIRST
 from excise.types import Concept, Prompt, Request, digest
@@ -70,8 +71,8 @@ class Armed:
     """The concept with the attacker's own pictures.
 
     hashes: their SHA-256. told: what tells them from others where results are kept: the hashes, or
-    what the base drew them from. Machines differ in the last bits of what they draw, and results
-    on one are to be found again on another.
+    what they are drawn or rendered from. Machines differ in the last bits of what they draw, and
+    results on one are to be found again on another.
     """
 
     concept: Concept
@@ -93,13 +94,18 @@ def attacked(bench: Bench) -> Armed:
     """The concept with the attacker's own pictures.
 
     Given pictures are cut by their content: no eraser sees the attacker's part, and the attacker
-    sees none of those that losses are measured on. Without any the base draws them, once for all
-    models, on seeds that nothing else uses.
+    sees none of those that losses are measured on. Without any they are renders, where the model's
+    world can be rendered; else the base draws them, once for all models, on seeds that nothing else
+    uses.
     """
     full = bench.full
     if full.pictures is not None:
         made = concept_pictures(bench.plain, full, bench.sizes.attacker, split="attack")
         return Armed.given(full, made.hashes)
+    own = renders(bench, "attacker", bench.sizes.attacker)
+    if own is not None:
+        shown = replace(full, pictures=own.pictures)
+        return Armed(concept=shown, hashes=own.hashes, told=own.told)
     base = bench.role("base")
     if base is None:
         raise UserError(

@@ -19,6 +19,7 @@ from excise.suite.bench import Bench
 from excise.suite.decoys import ROLES, decoys_of
 from excise.suite.held_out import CAPTIONS
 from excise.suite.plain import everything_else, pair_probes, use_probe
+from excise.suite.renders import drawn_by_base
 from excise.suite.sizes import FIRST, Sizes, sizes_of
 from excise.suite.slider import FACTORS as STRENGTHS
 from excise.suite.slider import prompts_of as slider_prompts
@@ -123,11 +124,12 @@ def plan(
     ground = Field(bench=bench, rung=FIRST, settings=settings or {})
     texts = asked(bench)
     lines: list[Line] = []
+    own = drawn_by_base(bench)
     for arm in arms:
         shared = arm.role in SHARED
         lines += [Line(stage=name, arm=arm.key, pictures=n, kept=shared) for name, n in plain if n]
         climbed = len(sizes.rungs)
-        extra = sizes.attacker if arm.role == "base" and bench.full.pictures is None else 0
+        extra = sizes.attacker if arm.role == "base" and own else 0
         lines.append(
             Line(
                 stage="token ladder",
@@ -161,7 +163,7 @@ def plan(
             drawn = len(STRENGTHS) * len(slider_prompts(bench))
             lines.append(Line(stage="strengths", arm=arm.key, pictures=drawn))
         captions = CAPTIONS + 1
-        drawn = sizes.held_out if arm.role == "base" and concept.pictures is None else 0
+        drawn = sizes.held_out if arm.role == "base" and own else 0
         entries = captions * sizes.held_out * sizes.entries
         lines.append(
             Line(stage="loss", arm=arm.key, pictures=drawn, evaluations=entries, kept=shared)

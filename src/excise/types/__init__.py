@@ -15,6 +15,7 @@ from excise.types.protocols import (
     Selector,
     TextProjection,
     TextToImage,
+    World,
 )
 from excise.types.request import Defaults, Request, Samples, Start, Term
 from excise.types.steps import Call, Denoise, Gradient, Hook, State, Step
@@ -55,6 +56,7 @@ __all__ = [
     "TextProjection",
     "TextToImage",
     "Tokens",
+    "World",
     "digest",
     "fill",
     "merged",

@@ -274,6 +274,20 @@ class Judge(Protocol):
         """One score a picture, of uint8 (n, 3, h, w) or floats in [0, 1]."""
 
 
+class World(Protocol):
+    """What a model was trained on, where that can be rendered anew."""
+
+    @property
+    def name(self) -> str:
+        """What a model's notes call it."""
+
+    def knows(self, concept: Concept) -> bool:
+        """Whether it can render it."""
+
+    def pictures(self, concept: Concept, n: int, *, seed: int) -> Tensor:
+        """``n`` >= 1 pictures of a concept that it knows, uint8 (n, 3, h, w)."""
+
+
 class Eraser(Protocol):
     """A method: a frozen dataclass of hyperparameters."""
 

@@ -19,7 +19,12 @@ from excise.suite.checks.references import (
     oracle_shows_concept,
     references_missing,
 )
-from excise.suite.checks.sets import base_replayed, inputs_overlap, pictures_overlap
+from excise.suite.checks.sets import (
+    base_replayed,
+    inputs_overlap,
+    pictures_drawn_by_base,
+    pictures_overlap,
+)
 
 CHECKS: tuple[Looks, ...] = (
     not_finite,
@@ -27,6 +32,7 @@ CHECKS: tuple[Looks, ...] = (
     oracle_shows_concept,
     references_missing,
     pictures_overlap,
+    pictures_drawn_by_base,
     inputs_overlap,
     base_replayed,
     guidance_ratio,

@@ -9,6 +9,7 @@ from torch import Tensor
 from excise.reporting.subject import Check
 from excise.suite.arms import Arm
 from excise.suite.checks.base import Evidence
+from excise.suite.renders import drawn_by_base
 from excise.suite.rows import title
 from excise.types import Request, digest
 
@@ -41,6 +42,26 @@ def pictures_overlap(seen: Evidence) -> Iterator[Check]:
                 advice="Give those that the edit was made from, which are then cut alike; or "
                 "others; or none, and the model draws them.",
             )
+
+
+def pictures_drawn_by_base(seen: Evidence) -> Iterator[Check]:
+    """The attacker's pictures are the unedited model's own.
+
+    Raised if: nobody gave pictures of the concept, and the model's world cannot be rendered.
+    Explanation: a model explains what it drew better than one that was trained from scratch does,
+    and so does every edit near it. A loss on such pictures that is below the oracle's may be that,
+    and not the concept.
+    """
+    if seen.sets.held_out and drawn_by_base(seen.bench):
+        yield Check(
+            name="pictures_drawn_by_base",
+            level="info",
+            found="The unedited model drew the pictures of it that attacks search with, and those "
+            "that losses are measured on.",
+            meaning="Such pictures a model like it explains better than the oracle does, whatever "
+            "they show: a loss below the oracle's may be that, and not the concept.",
+            advice="Give pictures of the concept that no model has drawn.",
+        )
 
 
 def inputs_overlap(seen: Evidence) -> Iterator[Check]:
