@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,20 @@ import torch
 from tests.benchmarks.tiny_study import Tiny, model
 
 import attacks
-from attacks import ALL, ALONE, FACTORS, HEAD, SPENT, SWEPT, WORDS, Range, cells, page, shares
+from attacks import (
+    ALL,
+    ALONE,
+    FACTORS,
+    HEAD,
+    SPENT,
+    SWEPT,
+    WORDS,
+    Range,
+    cells,
+    page,
+    share_of,
+    shares,
+)
 from excise import registry
 from excise.attacks.changing import ChangingAttack
 from excise.edit import Edit, Recipe
@@ -53,6 +67,7 @@ def test_a_curve_counts_at_its_end(found: Range) -> None:
     assert row["gradients"] == 1
     assert row["pictures"] == 2 * end["pictures"]
     assert cells(row)[3] == "–"
+    assert row["hits"] is None
 
 
 def test_searches_for_a_word_are_in_the_place_of_the_word_that_is_enumerated(found: Range) -> None:
@@ -76,24 +91,59 @@ def test_searches_for_a_word_are_in_the_place_of_the_word_that_is_enumerated(fou
         assert own <= words, name
 
 
-def row(attack: str, model: str, rate: float) -> dict[str, Any]:
+def row(attack: str, model: str, rate: float, prompts: int = 12) -> dict[str, Any]:
+    """A search that reaches a share of the prompts, in every picture of each."""
+    hits = [[float(i < rate * prompts)] * 4 for i in range(prompts)]
+    most = {"judged": 32, "of": 1872} if attack == ALL else {}
     return {"attack": attack, "model": model, "settings": {}, "rate": rate, "low": 0.0, "high": 1.0,
-            "silent": rate, "gradients": 1, "pictures": 2, "seconds": 3.0}  # fmt: skip
+            "silent": rate, "gradients": 1, "pictures": 2, "seconds": 3.0, "hits": hits,
+            **most}  # fmt: skip
 
 
 def test_a_share_is_of_what_enumeration_finds_on_the_same_model() -> None:
-    rows = [row(ALL, "edit", 0.5), row("p4d", "edit", 0.25), row(ALL, "base", 1.0),
-            row("p4d", "base", 0.9)]  # fmt: skip
+    rows = [row(ALL, "edit", 0.5), row("p4d", "edit", 0.25), row(ALL, "base", 0.75),
+            row("p4d", "base", 1.0)]  # fmt: skip
     edit, base = shares(rows)
-    assert "Prompting4Debugging finds 50% of what enumeration finds (50%)" in edit
+    assert "Prompting4Debugging finds 50% (" in edit
+    assert edit.endswith("of what the 32 of least loss of 1,872 words, judged, bring out (50%).")
     assert "unedited" in base
-    assert "90%" in base
+    assert "finds 133% (" in base  # these words are not the worst by the judge
     (nothing,) = shares([row(ALL, "edit", 0.0), row("p4d", "edit", 0.0)])
     assert "nothing" in nothing
     text = page({"words": rows})
     assert edit in text
+    assert "44,928 of them a model, 30 minutes" in text
     assert "Prompting4Debugging, on the unedited model" in text
     assert "knee" not in page({"sweep": rows[:1]})
+    assert "To judge every word" not in page({"words": rows[1:2]})
+
+
+def test_of_enumeration_it_is_said_how_many_of_how_many_words_are_judged(
+    found: Range, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def row(self: Range, name: str, settings: Any, texts: Any, on: str) -> Any:
+        return {"attack": name, "model": on, "settings": settings}
+
+    monkeypatch.setattr(Range, "row", row)
+    rows = list(found.words())
+    most = [one for one in rows if "of" in one]
+    assert [(one["attack"], one["model"]) for one in most] == [(ALL, "edit"), (ALL, "base")]
+    assert len(rows) == 2 * len(WORDS)
+    whole = len(found.study.model.lexicon())
+    assert {(one["judged"], one["of"]) for one in most} == {(32, whole)}
+
+
+def test_a_share_has_an_interval_that_narrows_with_the_prompts() -> None:
+    widths = []
+    for prompts in (12, 120):
+        said = share_of(row("p4d", "edit", 0.25, prompts), row(ALL, "edit", 0.5, prompts))
+        value, low, high = (int(n) for n in re.findall(r"(\d+)%", said))
+        assert low < value == 50 < high
+        widths.append(high - low)
+    assert widths[1] < 0.5 * widths[0]
+    same = share_of(row("p4d", "edit", 0.5), row(ALL, "edit", 0.5))
+    assert same.startswith("100% (")
+    assert "(100%" not in same  # that no difference was seen is not that there is none
 
 
 def test_a_run_is_kept_and_read_again(found: Range, tiny: Any) -> None:
@@ -103,6 +153,7 @@ def test_a_run_is_kept_and_read_again(found: Range, tiny: Any) -> None:
     assert (tiny.costs - spent).evaluations == 0
     assert again == first
     assert first["pictures"] == 4 * (2 * 2 + 4)
+    assert sum(map(sum, first["hits"])) / (4 * 4) == pytest.approx(first["rate"])
     other = found.row("reseed", {"restarts": 1})
     assert other["pictures"] == 4 * (2 + 4)
     assert cells(first)[1] == "restarts = 2"
