@@ -54,6 +54,8 @@ def an_edit(of: Any) -> Edit:
         (lambda: excise.erase(model(), ()), BadConcept, "name one"),
         (lambda: excise.erase(model(), "cat"), MissingJudge, "--strength 1 --no-search"),
         (lambda: excise.erase(model(), "cat", search=False), BadSetting, "--strength"),
+        (lambda: excise.erase(model(), "cat", method="esd", search=False), BadSetting,
+         "no strength to search for, got --no-search"),
         (lambda: excise.erase(model(), "cat", method="esd", strength=2.0), BadSetting,
          "no strength"),
         (lambda: excise.erase(model(), "cat", budget="big"), BadSetting, "budget"),

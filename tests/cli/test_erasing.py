@@ -107,6 +107,20 @@ def test_what_pictures_alone_show_is_erased_by_those_that_take_pictures(
             assert not torch.equal(model.predict(x, 0.5, empty), before)
 
 
+@pytest.mark.parametrize(("method", "noted"), [("uce", True), ("few_shot", False)])
+def test_pictures_that_a_file_brings_are_used_or_it_is_said(
+    knowing: Path, shown: Path, tmp_path: Path, method: str, noted: bool
+) -> None:
+    concept = tmp_path / "concept.toml"
+    concept.write_text(f'name = "cat"\npictures = "{shown}"\n')
+    kind = registry.get("eraser", method)
+    done = call("erase", concept, "--model", knowing, "--method", method, *settings(kind),
+                "--out", tmp_path / "no-cat.safetensors")  # fmt: skip
+    assert done.exit_code == 0, done.output
+    said = f'{method} goes by words: the pictures of "cat" were not used'
+    assert (said in done.stdout.replace("\n", " ")) == noted
+
+
 def test_several_concepts_go_in_one_edit(knowing: Path, tmp_path: Path) -> None:
     goal = tmp_path / "both.safetensors"
     edit = erased(knowing, goal, registry.get("eraser", "speed"), "cat", "dog")

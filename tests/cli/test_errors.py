@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from tests.cli.calling import call
 
 from excise import api
@@ -31,6 +32,11 @@ from excise.errors import ExciseError, Infeasible, NumericalError
         (["erase", "cat", "--kind", "thing", "--model", "{folder}"], 2, "'thing'"),
         (["erase", "cat", "--images", "nowhere", "--model", "{folder}"], 2, "nowhere"),
         (["erase", "cat", "--no-search", "--model", "{folder}"], 2, "--strength"),
+        (["erase", "cat", "--no-search", "--method", "uce", "--model", "{folder}"], 2, "leave it"),
+        (["erase", "cat", "--images", "{pictures}", "--method", "uce", "--model", "{folder}"], 2,
+         "looks at no pictures of such a concept, got --images"),
+        (["erase", "cat", "--images", "{pictures}", "--method", "sld", "--model", "{folder}",
+          "--dry-run"], 2, "take one of few_shot, gradient_ascent, salun, stereo, task_vector"),
         (["erase", "cat", "--model", "{folder}"], 2, "--judge"),
         (["attack", "--model", "{folder}"], 2, "concept"),
         (["attack", "cat", "--model", "{folder}", "--edit", "{cut}"], 2, "damaged"),
@@ -112,10 +118,13 @@ def test_a_mistake_is_one_line(
     (tmp_path / "taken.safetensors").mkdir()
     (tmp_path / "hollow").mkdir()
     (tmp_path / "hollow" / "config.json").write_text('{"model_type": "resnet"}')
+    (tmp_path / "pictures").mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "pictures" / "1.png")
     places = {
         "tmp": tmp_path,
         "taken": "taken.safetensors",
         "hollow": "hollow",
+        "pictures": "pictures",
         "long": "word " * 2000,
         "proc": "/proc/self",  # where not even root may write
         "folder": folder,

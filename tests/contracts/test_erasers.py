@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from excise.errors import BadSetting, Unsupported, WrongBase
 from excise.models.load import of_pipeline
 from excise.progress import Silent
 from excise.registry import build, recipe
-from excise.rng import noise
+from excise.rng import generator, noise
 from excise.store import Stages
 from excise.types import Concept
 
@@ -181,6 +182,22 @@ def test_a_run_that_was_stopped_ends_with_the_same_bytes(
             continue
         break
     assert method.run(model, CAT, seed=1, stages=Stages(tmp_path, every_seconds=0)) == edit
+
+
+@pytest.mark.parametrize("kind_of", ["object", "implicit"])
+def test_pictures_count_where_it_says_so_and_nowhere_else(
+    method: Eraser, model: Any, kind_of: Any
+) -> None:
+    """What no prompt names has to be shown; of what is named, pictures may say more, or nothing."""
+    sees, height = method.sees(kind_of), model.picture_size[0]
+    if kind_of == "implicit" and "pictures" not in method.given:
+        return
+    edits = []
+    for seed in (1, 2):
+        pictures = torch.rand(8, 3, height, height, generator=generator("shown", seed))
+        concept = replace(CAT, kind=kind_of, synonyms=(), pictures=pictures)
+        edits.append(method.run(model, concept))
+    assert (edits[0].digest != edits[1].digest) == sees
 
 
 def test_several_concepts_are_taken(method: Eraser, model: Any) -> None:

@@ -101,7 +101,12 @@ def eraser_of(
                 "out, or scale the edit afterwards"
             )
         given["strength"] = strength
-    if not search and has_strength and given.get("strength") is None:
+    if not search and not has_strength:
+        raise BadSetting(
+            f"expected no word about a search for {method}, which has no strength to search for, "
+            "got --no-search; leave it out"
+        )
+    if not search and given.get("strength") is None:
         raise BadSetting(
             "expected a strength where none is to be searched for, got none; say, for example, "
             "--strength 1 --no-search"

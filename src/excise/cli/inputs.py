@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from excise.errors import BadConcept, BadSetting, Unsupported
 
@@ -112,6 +112,35 @@ def concepts_of(model: TextToImage, words: Sequence[str], said: Described) -> li
             f"{len(words)}; write a concept.toml for each"
         )
     return [concept_of(model, word, said) for word in words]
+
+
+def check_seen(method: str, concepts: Sequence[Concept | str]) -> None:
+    """Raises BadConcept where pictures were given to a method that does not look at them."""
+    from excise import registry
+
+    kinds = [one.kind for one in concepts if not isinstance(one, str) and one.pictures is not None]
+    if all(_sees(method, kind) for kind in kinds):
+        return
+    others = [name for name in registry.names("eraser") if all(_sees(name, k) for k in kinds)]
+    raise BadConcept(
+        f"expected words alone for {method}, which looks at no pictures of such a concept, got "
+        f"--images; leave it out, or take one of {', '.join(others)}"
+    )
+
+
+def unseen(method: str, concepts: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """The names of a recipe's concepts that brought pictures which the method did not look at."""
+    return tuple(
+        str(one["name"])
+        for one in concepts
+        if one.get("pictures") and not _sees(method, one["kind"])
+    )
+
+
+def _sees(method: str, kind: Kind) -> bool:
+    from excise import registry
+
+    return bool(registry.get("eraser", method).sees(kind))
 
 
 def file_name(words: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from excise.cli import options as o
-from excise.cli.inputs import concepts_of, file_name, load_model, said
+from excise.cli.inputs import check_seen, concepts_of, file_name, load_model, said, unseen
 from excise.cli.session import Session, session, show_report
 from excise.errors import Infeasible
 from excise.settings import split
@@ -61,6 +61,8 @@ def erase(
         settings = split(set_ or ())
         live = load_model(model, device, dtype)
         wanted = concepts_of(live, concepts, said(synonym, neighbour, images, kind, unsafe))
+        if images is not None:
+            check_seen(method, wanted)
         if dry_run:
             from excise.cli.dry import erase_plan, show_plan
 
@@ -170,5 +172,7 @@ def _say_edit(run: Session, edit: Edit, goal: Path, model: TextToImage) -> None:
     names = quoted(edit.recipe.concept_names)
     sure = "" if edit.recipe.verified else ", not verified"
     run.say(f"Erased {names} from {model.name}: {goal} ({size(edit.nbytes)}{sure})")
+    if shown := unseen(method := edit.recipe.method, edit.recipe.concepts):
+        run.say(f"{method} goes by words: the pictures of {quoted(shown)} were not used")
     if record_folder(goal).exists():
         run.say(f"Keep apart what brings it back: {record_folder(goal)}")

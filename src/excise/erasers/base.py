@@ -20,7 +20,7 @@ from excise.progress import SILENT
 from excise.settings import recipe
 from excise.store import Artefact, Stage, Stages
 from excise.store.files import Json
-from excise.types import Concept, Hook, Judge, Progress, TextToImage
+from excise.types import Concept, Hook, Judge, Kind, Progress, TextToImage
 
 BUDGETS: Mapping[Budget, float] = {"quick": 0.25, "standard": 1.0, "thorough": 2.0}
 
@@ -131,6 +131,11 @@ class Eraser(Method):
     def needed(self) -> frozenset[Need]:
         """Of `needs`, what these settings need."""
         return self.needs
+
+    @classmethod
+    def sees(cls, kind: Kind) -> bool:
+        """Are the pictures that a concept of this kind brings looked at?"""
+        return "pictures" in cls.given
 
     @abstractmethod
     def change(self, work: Work) -> Change:

@@ -21,7 +21,7 @@ from excise.primitives.inversion import Inverter
 from excise.primitives.points import Points, answers, on_the_way, towards
 from excise.primitives.prompts import spanning
 from excise.rng import seed_of
-from excise.types import Condition, Prompt, Request, TextToImage
+from excise.types import Condition, Kind, Prompt, Request, TextToImage
 
 Variant = Literal["auto", "x", "x_strict", "u", "all"]
 
@@ -98,6 +98,11 @@ class ESD(Eraser):
         self._positive("steps", "batch", "lr", "eta", "trajectories", "sampling_steps")
         self._positive("inputs", "tokens", "inversion_steps")
         self._among("variant", get_args(Variant))
+
+    @classmethod
+    def sees(cls, kind: Kind) -> bool:
+        """Only those of what no prompt names; the words do for the others."""
+        return kind == "implicit"
 
     def change(self, work: Work) -> Change:
         """Walk, ask the base, train."""

@@ -19,7 +19,7 @@ from excise.erasers.declared import Need
 from excise.errors import Unsupported
 from excise.primitives.finetune import Loss, Optimiser, Term, finetune
 from excise.primitives.losses import mean, picture_errors
-from excise.types import Condition, Prompt, TextToImage
+from excise.types import Condition, Kind, Prompt, TextToImage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +54,11 @@ class FewShot(Eraser):
 
     def __post_init__(self) -> None:
         self._positive("pictures", "steps", "batch", "lr")
+
+    @classmethod
+    def sees(cls, kind: Kind) -> bool:
+        """Its own pictures stand in for those that the model would draw."""
+        return True
 
     def change(self, work: Work) -> Change:
         """Draw, ascend."""

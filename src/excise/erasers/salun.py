@@ -25,7 +25,7 @@ from excise.primitives.prompts import spanning
 from excise.primitives.saliency import RowLosses, gradient_sums, held, top_share
 from excise.progress import stage
 from excise.rng import generator, seed_of
-from excise.types import Concept, Prompt, Request, TextToImage
+from excise.types import Concept, Kind, Prompt, Request, TextToImage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +76,11 @@ class SalUn(Eraser):
         if not 0 < self.share <= 1:
             raise BadSetting(f"{self.name}: expected share in (0, 1], got {self.share}")
         self._at_least(0, "alpha")
+
+    @classmethod
+    def sees(cls, kind: Kind) -> bool:
+        """Its own pictures stand in for those that the model would draw."""
+        return True
 
     def change(self, work: Work) -> Change:
         """Draw, mask, relabel."""
