@@ -69,6 +69,11 @@ class Promise:
         if min(self.base.rates[name] for name in (*self.gone, *self.stays)) < DRAWN:
             raise Broken(f"nothing can be said on a model that itself draws {self.base}")
 
+    def seen(self, edit: Edit) -> Seen:
+        """What the model draws with an edit."""
+        with edit.applied(self.model):
+            return Seen.of(self.model, self.judge, (*self.gone, *self.stays))
+
     def kept(self, edit: Edit) -> Seen:
         """Draw with the edit, and compare.
 
@@ -76,17 +81,19 @@ class Promise:
             Broken: a concept is still drawn, something else is not any more, or all pictures of it
                 are alike, as those of one picture for every prompt would be.
         """
+        found = self.seen(edit)
+        if wrong := self.broken(found):
+            raise Broken(f"{'; '.join(wrong)}: {found}; without the edit: {self.base}")
+        return found
+
+    def broken(self, found: Seen) -> list[str]:
+        """In what, if in anything, what was seen falls short."""
         base = self.base
-        with edit.applied(self.model):
-            found = Seen.of(self.model, self.judge, (*self.gone, *self.stays))
         there = [n for n in self.gone if found.rates[n] > GONE * base.rates[n]]
         lost = [n for n in self.stays if found.rates[n] < STAYS * base.rates[n]]
         alike = [n for n in self.stays if found.apart[n] < APART * base.apart[n]]
         wrong = [f"{n} is there" for n in there] + [f"{n} is lost" for n in lost]
-        wrong += [f"pictures of {n} are alike" for n in alike]
-        if wrong:
-            raise Broken(f"{'; '.join(wrong)}: {found}; without the edit: {base}")
-        return found
+        return wrong + [f"pictures of {n} are alike" for n in alike]
 
 
 ASKED = ("a cat", "a photo of a cat", "a dog", "a car")

@@ -6,13 +6,13 @@ this model is said below with its figures, and stops passing for an excuse once 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 import torch
-from tests.contracts.erasing import Broken, Promise, Seen, alike, drawn
+from tests.contracts.erasing import PICTURES, Broken, Promise, Seen, alike, drawn
 from torch import Tensor
 
 import excise
@@ -27,30 +27,31 @@ from excise.types import Concept, Condition, Hook, Judge, State, Step, TextToIma
 pytestmark = pytest.mark.slow
 
 GONE, STAYS = ("cat", "truck"), ("dog", "car")  # car is to truck what dog is to cat
-SHORT_OF = {
-    "ablating": "cat 0.96, dog 0.83, car 1.00",
-    "concept_prune": "cat 0.96, dog 0.75, car 0.96",
-    "esd": "cat 0.12, dog 0.67, car 1.00",
-    "few_shot": "cat 0.96, dog 0.79, car 1.00",
-    "gradient_ascent": "cat 0.71, dog 0.62, car 0.92",
-    "leace": "cat 0.67, dog 0.88, car 1.00",
-    "negative_prompt": "cat 0.62, dog 0.50, car 0.88",
-    "rece": "cat 0.00, dog 0.21, car 0.12",
-    "safree": "cat 0.50, dog 0.50, car 0.88",
-    "salun": "cat 0.46, dog 0.67, car 1.00",
-    "sld": "cat 0.62, dog 0.58, car 0.96",
-    "stereo": "cat 0.92, dog 0.88, car 0.96",
+SHORT_OF: Mapping[str, tuple[float, float, float]] = {
+    "ablating": (0.96, 0.83, 1.00),
+    "concept_prune": (0.96, 0.75, 0.96),
+    "esd": (0.12, 0.67, 1.00),
+    "few_shot": (0.96, 0.79, 1.00),
+    "gradient_ascent": (0.71, 0.62, 0.92),
+    "leace": (0.67, 0.88, 1.00),
+    "negative_prompt": (0.62, 0.50, 0.88),
+    "rece": (0.00, 0.21, 0.12),
+    "safree": (0.50, 0.50, 0.88),
+    "salun": (0.46, 0.67, 1.00),
+    "sld": (0.62, 0.58, 0.96),
+    "stereo": (0.92, 0.88, 0.96),
 }
-"""By method, its rates where they are not enough, or barely.
+"""By method, its rates of cat, dog and car where they are not enough, or barely.
 
 The model alone: cat 0.96, dog 0.79, car 1.00. With the settings of Stable Diffusion's papers, at a
 quarter of their steps; gradient ascent and ESD with the best of those that they were tried under
 (docs/experiments.md). An entry goes once its method has settings of its own for this model and
-keeps its promise: it fails by itself then.
+keeps its promise: its rates are others then, and the test fails.
 """
 
-CLOSE = {"esd", "safree", "salun"}
-"""One picture in 24 from what is asked, on either side: another processor may draw it otherwise."""
+OTHERWISE = 2 / PICTURES + 1e-6
+"""By so much a rate may differ from the one above: another processor draws a picture or two
+otherwise."""
 
 
 @pytest.fixture(scope="module")
@@ -96,18 +97,27 @@ def concept(kind: type[Eraser], name: str) -> Concept:
     return Concept(name, pictures=concept_pictures(name, 160))
 
 
-def expected(method: str) -> Any:
-    rates = SHORT_OF.get(method)
-    sure = method not in CLOSE
-    marks = [pytest.mark.xfail(raises=Broken, strict=sure, reason=rates)] if rates else []
-    return pytest.param(method, marks=marks)
-
-
-@pytest.mark.parametrize("method", [expected(name) for name in registry.names("eraser")])
+@pytest.mark.parametrize("method", registry.names("eraser"))
 def test_the_concept_goes_and_the_rest_stays(
     quick: Callable[..., Edit], promise: Promise, method: str
 ) -> None:
-    promise.kept(quick(method, "cat"))
+    edit = quick(method, "cat")
+    if method not in SHORT_OF:
+        promise.kept(edit)
+        return
+    found = promise.seen(edit)
+    stated = dict(zip(("cat", *STAYS), SHORT_OF[method], strict=True))
+    off = {name: rate for name, rate in stated.items() if abs(found.rates[name] - rate) > OTHERWISE}
+    assert not off, f"{method}: expected {off}, got {found}; is the list above out of date?"
+    pytest.xfail("; ".join(promise.broken(found)) or "barely what is asked")
+
+
+def test_what_is_said_to_fall_short_does(promise: Promise) -> None:
+    """No entry is there that a picture or two could not have put there."""
+    for method, rates in SHORT_OF.items():
+        cat, dog, car = rates
+        worse = {"cat": cat + OTHERWISE, "dog": dog - OTHERWISE, "car": car - OTHERWISE}
+        assert promise.broken(Seen(rates=worse, apart=promise.base.apart)), method
 
 
 def test_no_two_methods_do_the_same(quick: Callable[..., Edit], model: Any) -> None:
