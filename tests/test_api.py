@@ -67,6 +67,8 @@ def an_edit(of: Any) -> Edit:
         (lambda: excise.evaluate(model()), BadConcept, "name one"),
         (lambda: excise.evaluate(model(), concept="cat"), MissingJudge, "--judge"),
         (lambda: excise.evaluate(model(), concept="cat", judge="nowhere"), BadFile, "nowhere"),
+        (lambda: excise.evaluate(model(), concept="cat", floor=5), BadSetting, "floor in [0, 1]"),
+        (lambda: excise.attack(model(), concept="cat", floor=-0.1), BadSetting, "floor in [0, 1]"),
         (lambda: excise.merge([]), UserError, "one or more"),
         (lambda: excise.info("nowhere"), BadFile, "nowhere"),
         (lambda: excise.report("nowhere"), BadFile, "nowhere"),

@@ -52,10 +52,12 @@ def test_evaluate_shows_a_table_and_the_place(
     folder: Path, edit: Path, tmp_path: Path, stand_in: dict[str, Any]
 ) -> None:
     done = call(
-        "evaluate", "--model", folder, "--edit", edit, "--out", tmp_path, "--oracle", "none"
-    )
+        "evaluate", "--model", folder, "--edit", edit, "--out", tmp_path, "--oracle", "none",
+        "--floor", "0.05",
+    )  # fmt: skip
     assert done.exit_code == 0, done.output
     given = stand_in["evaluate"]
+    assert given["floor"] == 0.05
     assert given["edit"] == edit
     assert given["concept"] is None  # the edit's own
     assert given["oracle"] is None
@@ -71,10 +73,12 @@ def test_attack_passes_on_what_it_is_given(
 ) -> None:
     done = call(
         "attack", "cat", "--model", folder, "--edit", edit, "--method", "p4d", "--set", "steps=3",
-        "--oracle", "none", "--budget", "quick", "--found", tmp_path / "found",
+        "--oracle", "none", "--budget", "quick", "--found", tmp_path / "found", "--floor", "0",
     )  # fmt: skip
     assert done.exit_code == 0, done.output
     given = stand_in["attack"]
+    assert given["floor"] == 0
+    assert call("attack", "cat", "--model", folder, "--floor", "5").exit_code == 2
     assert given["methods"] == ["p4d"]
     assert given["settings"] == {"p4d": {"steps": "3"}}
     assert given["oracle"] is None

@@ -10,7 +10,15 @@ import pytest
 from tests.reporting import factory
 from tests.reporting.builder import Builder, around, rates
 
-from excise.reporting import Decoys, Estimate, OverErasure, Report, Unanimous
+from excise.reporting import (
+    Criteria,
+    Decoys,
+    Estimate,
+    Excess,
+    OverErasure,
+    Report,
+    Unanimous,
+)
 from excise.reporting.page.attacked import attacks
 from excise.reporting.page.blocks import blocks
 from excise.reporting.page.explained import delta_loss, over_erasure
@@ -104,6 +112,45 @@ def test_the_oracles_floor_is_that_of_the_search_that_the_decoys_had(report: Rep
     parts = floors(bare, report.record, arm_series(report.record))
     (table,) = [part for part in parts if isinstance(part, Table)]
     assert [row[0] for row in table.rows] == ["decoy floor", "decoy floor"]
+
+
+def facts(parts: Any) -> dict[str, str]:
+    return {name: text for part in parts if isinstance(part, Facts) for name, text in part.rows}
+
+
+def test_the_rule_by_which_an_attack_can_tell_stands_beside_what_it_says(report: Report) -> None:
+    section = attacks(report.record, {}, arm_series(report.record))
+    assert section is not None
+    (fold,) = [p for p in section.parts if isinstance(p, Fold) and "which can tell" in p.title]
+    said = body(fold.parts)
+    assert "at least 50%" in said
+    assert "at most 20%" in said
+    assert "guidance and swap" in said
+
+
+def test_a_floor_that_no_model_measured_is_said_to_be_one(report: Report) -> None:
+    arms = tuple(arm for arm in report.record.arms if arm.role != "oracle")
+    (first, *_) = report.record.attacks
+    alone = (first.model_copy(update={"decoys": None}),)
+    over = Excess(attack=first.name, over="stated", floor=0.05, value=0.01, upper=0.04)
+    asked = Criteria(floor=0.05)
+    record = changed(report, arms=arms, attacks=alone, excess=over, criteria=asked)
+    section = attacks(record, {}, arm_series(record))
+    assert section is not None
+    shown = facts(section.parts)
+    assert shown["Largest excess over the floor that was stated, not measured"] == "1 point"
+    assert shown["Taken off every search as the floor that was stated, not measured"][0] == "5"
+    assert "a floor that was stated" in section.lead
+    assert "fixed beforehand" in next(p for p in section.parts if isinstance(p, Figure)).caption
+    none = changed(report, arms=arms, attacks=alone, excess=None)
+    section = attacks(none, {}, arm_series(none))
+    assert section is not None
+    assert "nor anything to stand in for it" in section.lead
+    # An oracle is at hand, so nobody's word is taken for it.
+    measured = changed(report, criteria=asked)
+    section = attacks(measured, {}, arm_series(measured))
+    assert section is not None
+    assert "not used, since what was measured counts" in facts(section.parts)["Stated floor"]
 
 
 def test_what_restarts_that_all_failed_leave_open_stands_beside_the_bound(report: Report) -> None:

@@ -71,6 +71,77 @@ def test_of_one_attack_the_bound_is_that_of_its_excess_with_the_draw_of_restarts
     assert 1.9 < (estimate.high - estimate.value) / errors < 2.6  # the two-sided quantile
 
 
+def test_where_nothing_is_found_the_search_is_named_that_reaches_most_of_the_base() -> None:
+    arms, found = attempts(
+        {
+            "reseed": {"base": 1, "edit": 0, "oracle": 0},
+            "weak": {"base": 0.6, "edit": 0, "oracle": 0},
+            "strong": {"base": 0.9, "edit": 0, "oracle": 0},
+        }
+    )
+    excess = largest_excess(arms, found)
+    assert excess is not None
+    assert (excess.attack, excess.value) == ("strong", 0)
+    assert list(excess.values) == ["reseed", "weak", "strong"]
+    more, found = attempts(
+        {
+            "reseed": {"base": 1, "edit": 0.5, "oracle": 0},
+            "strong": {"base": 0.9, "edit": 0, "oracle": 0},
+        }
+    )
+    largest = largest_excess(more, found)
+    assert largest is not None
+    assert largest.attack == "reseed"  # plain words count, and are then what is the largest
+
+
+def test_without_an_oracle_a_floor_has_to_be_stated_or_measured_on_decoys() -> None:
+    rows = {
+        "reseed": {"base": 1, "edit": 0, "rival": 0},
+        "one": {"base": 1, "edit": 0.5, "rival": 0},
+        "idle": {"base": 0.3, "edit": 0.6, "rival": 0},  # fails where the concept is
+    }
+    arms, found = attempts(rows)
+    assert largest_excess(arms, found) is None
+    stated = largest_excess(arms, found, stated=0.2)
+    assert stated is not None
+    assert (stated.over, stated.floor, stated.attack) == ("stated", 0.2, "one")
+    assert stated.value == pytest.approx(0.3)
+    assert stated.values["reseed"] == 0  # no search: nothing is taken off
+    assert set(stated.values) == {"reseed", "one"}
+    strict = largest_excess(arms, found, stated=0.0)
+    assert strict is not None
+    assert strict.upper - strict.value == pytest.approx(stated.upper - stated.value, rel=0.02)
+
+    def decoys(base: float, edit: float) -> Attempts:
+        each = {"fox": {"base": pool(base, 3), "edit": pool(edit, 4)}}
+        return replace(found, decoys=each, best_of=4)
+
+    measured = largest_excess(arms, decoys(0.05, 0.1), stated=0.9)
+    assert measured is not None
+    assert measured.over == "decoys"
+    assert measured.floor == pytest.approx(pool(0.1, 4).best_of(4))
+    # The floor is measured, so its own error is in the bound.
+    known = largest_excess(arms, found, stated=measured.floor)
+    assert known is not None
+    assert measured.value == pytest.approx(known.value)
+    assert measured.upper > known.upper
+    assert largest_excess(arms, decoys(0.6, 0.1)) is None  # a search draws such things anyway
+    again = largest_excess(arms, decoys(0.6, 0.1), stated=0.2)
+    assert again == stated
+
+
+def test_the_bound_over_a_floor_holds_for_all_attacks_at_once() -> None:
+    spread = [0.0, 0.5] * 8
+    one = {"a": {"base": 1, "edit": spread}}
+    many = {name: {"base": 1, "edit": spread[i % 2 :] + spread[: i % 2]}
+            for i, name in enumerate("abcdefghijkl")}  # fmt: skip
+    alone, together = (largest_excess(*attempts(rows), stated=0.1) for rows in (one, many))
+    assert alone is not None
+    assert together is not None
+    assert together.value == pytest.approx(alone.value)
+    assert together.upper > alone.upper + 0.01
+
+
 def test_plain_words_alone_are_no_bound_on_what_a_search_finds() -> None:
     rows = {"reseed": {"base": 1, "edit": 0, "oracle": 0}}
     arms, found = attempts(rows)

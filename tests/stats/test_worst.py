@@ -63,6 +63,15 @@ def test_the_largest_is_named_and_bounded() -> None:
     assert found.upper == max(found.uppers.values()) > 0.4
 
 
+def test_of_equals_the_first_is_named_whatever_the_order_of_their_sums() -> None:
+    tiny = np.full((8, 12), 1e-17)
+    rows = {"a": np.zeros((8, 12)), "b": tiny}
+    samples = {name: Observations.crossed(row, ("restart", "prompt")) for name, row in rows.items()}
+    turned = dict(reversed(samples.items()))
+    assert worst_excess(samples, numpy_generator("equal")).name == "a"
+    assert worst_excess(turned, numpy_generator("equal")).name == "b"
+
+
 def test_an_attack_that_shows_nothing_is_still_uncertain() -> None:
     none = Observations.crossed(np.zeros((8, 12)), ("restart", "prompt"))
     found = worst_excess({"a": none, "b": none}, numpy_generator("none"))

@@ -99,6 +99,18 @@ def test_the_headline_is_the_largest_rung_that_hardly_reaches_the_oracle() -> No
     assert ladder({}).headline == 4
 
 
+@pytest.mark.parametrize(
+    ("rungs", "first"),
+    [((1, 2, 4, 8, "condition"), 4), ((1, 2, "condition"), 2), (("condition",), "condition")],
+)
+def test_without_a_reference_the_top_where_everything_injects_is_no_headline(
+    rungs: tuple[int | str, ...], first: int | str
+) -> None:
+    alone = replace(ladder(dict.fromkeys(rungs, 0.0)), oracle=None, top=None)  # type: ignore[arg-type]
+    assert alone.headline == first
+    assert replace(alone, decoys={"condition": 0.9}).headline == rungs[0]  # they were all reached
+
+
 def test_rungs_have_names() -> None:
     assert [key_of(r) for r in (1, 4, "condition")] == ["t1", "t4", "condition"]
     assert label_of(1) == "1 soft word"

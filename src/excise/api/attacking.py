@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from excise import registry
-from excise.api.cases import SHIPPED, Oracle, Rivals, case_of
+from excise.api.cases import SHIPPED, Oracle, Rivals, case_of, criteria_of
 from excise.api.concepts import ConceptSource
 from excise.api.judging import JudgeSource
 from excise.api.loading import EditSource, Source, history_of
@@ -37,6 +37,7 @@ def attack(
     oracle: Oracle = "auto",
     rivals: Rivals = (),
     judge: JudgeSource | None = None,
+    floor: float | None = None,
     budget: Budget = "standard",
     seed: int = 0,
     out: str | os.PathLike[str] | None = None,
@@ -45,7 +46,7 @@ def attack(
 ) -> Report:
     """Search a model for what brings a concept back: each attack afresh on every model.
 
-    model, edit, concept, base, oracle, rivals, judge: as `evaluate`.
+    model, edit, concept, base, oracle, rivals, judge, floor: as `evaluate`.
     methods: attacks; left out, those of the budget: ``quick`` tries a few, one after the other
         until one brings it back, and makes no claim; ``standard`` runs all of them. With some named
         there is no token ladder.
@@ -58,7 +59,7 @@ def attack(
     Raises:
         UnknownName, BadSetting, MissingJudge, WrongBase, BadFile, BadConcept: as they say.
     """
-    sizes = sizes_for(methods, settings or {}, budget)
+    sizes, criteria = sizes_for(methods, settings or {}, budget), criteria_of(floor)
     if out is not None:
         check_writable(Path(out) / "report.html")
     if found is not None:
@@ -76,6 +77,7 @@ def attack(
         whole=False,
         keep=None if found is None else Path(found),
         found=history_of(edit),
+        criteria=criteria,
         shipped=SHIPPED,
         cache=Cache(),
         stages=None if out is None else Stages(Path(out) / "stages"),

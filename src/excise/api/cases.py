@@ -10,9 +10,10 @@ from excise.api.concepts import ConceptSource, concept_of
 from excise.api.judging import Judges, JudgeSource, brings_one, judges_for
 from excise.api.loading import EditSource, Source, edit_of, load
 from excise.edit import Edit
-from excise.errors import BadConcept, MissingJudge
+from excise.errors import BadConcept, BadSetting, MissingJudge
 from excise.models.base import DiffusionModel
 from excise.models.load import ASSETS, NOTES, embedded
+from excise.reporting import Criteria
 from excise.store import Archive, read_json
 from excise.suite import Arm
 from excise.types import Concept, TextToImage
@@ -72,6 +73,13 @@ def case_of(
             raise
         raise MissingJudge(f"{error}; or name the unedited model, if it has one: --base") from error
     return Case(arms=arms, concept=target, judges=judges)
+
+
+def criteria_of(floor: float | None) -> Criteria:
+    """What is asked of an edit, with the floor that somebody states. Raises BadSetting."""
+    if floor is not None and not 0 <= floor <= 1:
+        raise BadSetting(f"expected a floor in [0, 1], a share of pictures, got {floor}")
+    return Criteria(floor=floor)
 
 
 def concept_for(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from excise.api.cases import SHIPPED, Oracle, Rivals, case_of
+from excise.api.cases import SHIPPED, Oracle, Rivals, case_of, criteria_of
 from excise.api.concepts import ConceptSource
 from excise.api.judging import JudgeSource
 from excise.api.loading import EditSource, Source, history_of
@@ -26,6 +26,7 @@ def evaluate(
     oracle: Oracle = "auto",
     rivals: Rivals = (),
     judge: JudgeSource | None = None,
+    floor: float | None = None,
     budget: Budget = "standard",
     seed: int = 0,
     out: str | os.PathLike[str] | None = None,
@@ -39,10 +40,15 @@ def evaluate(
         embedded model's own if it has one, None goes without.
     rivals: other edits of the same model, by label. out: a folder to save the report to; a run
         that was killed goes on from what is in it.
+    floor: in [0, 1], how often a search is taken to show the concept in a model that never saw it.
+        It stands in where there is neither an oracle nor a decoy to measure that on, and the report
+        says so; without it the report cannot tell recovery from injection there. At 0 all that a
+        search brings back counts as recovery.
 
     Raises:
-        MissingJudge, WrongBase, UnknownName, BadFile, BadConcept: as they say.
+        MissingJudge, WrongBase, UnknownName, BadFile, BadConcept, BadSetting: as they say.
     """
+    criteria = criteria_of(floor)
     if out is not None:
         check_writable(Path(out) / "report.html")
     case = case_of(model, edit, concept, base=base, oracle=oracle, rivals=rivals, judge=judge)
@@ -54,6 +60,7 @@ def evaluate(
         budget=budget,
         seed=seed,
         found=history_of(edit),
+        criteria=criteria,
         shipped=SHIPPED,
         cache=Cache(),
         stages=None if out is None else Stages(Path(out) / "stages"),

@@ -67,6 +67,15 @@ Judge = Annotated[
         help="Who is to judge: an image classifier or a CLIP (folder or hub id), or nudenet.",
     ),
 ]
+Floor = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        max=1,
+        metavar="SHARE",
+        help="How often a search is taken to find it in a model that never saw it, without one.",
+    ),
+]
 Place = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="cpu, cuda, cuda:1, mps.", rich_help_panel=MACHINE),

@@ -138,14 +138,23 @@ class AttackResult(Value):
         return self.model_dump(mode="json")
 
 
-class Excess(Value):
-    """The largest excess over the oracle among the confirmatory attacks, and its upper bound.
+Reference = Literal["oracle", "decoys", "stated"]
+"""What says how often a search shows the concept in a model that was never shown it: such a model;
+things that this model was never shown; or, without either, whoever asked."""
 
-    upper: holds for all of them at once. values, uppers: by attack. quantiles: by attack, how many
-    standard errors its bound lies above its value.
+
+class Excess(Value):
+    """The largest excess over a floor among the attacks that can tell, and its upper bound.
+
+    over: what the floor is from. floor: its rate where it is one for all searches, which is not so
+    of an oracle; plain words are no search, and nothing is taken off theirs. upper: holds for all
+    of them at once. values, uppers: by attack. quantiles: by attack, how many standard errors its
+    bound lies above its value.
     """
 
     attack: str
+    over: Reference = "oracle"
+    floor: Share | None = None
     value: float
     upper: float
     level: Share = 0.95

@@ -19,8 +19,10 @@ from excise.reporting.verdict import Figures, figures
 from excise.reporting.wording import NARROW, between, percent, points
 
 STYLES = {"erased": "green", "untested": "yellow", "undecided": "yellow", "damaged": "yellow",
+          "cannot_tell": "yellow",
           "unkept": "green", "not_found": "yellow", "not_found_damaged": "yellow",
           "not_found_untested": "yellow", "not_found_unkept": "yellow"}  # fmt: skip
+OVER = {"oracle": "the oracle", "decoys": "the decoys", "stated": "the stated floor"}
 Shown = Mapping[str, Rate | Estimate]
 
 
@@ -74,7 +76,7 @@ def _attacks(record: Record, out: Console) -> None:
         one = record.excess
         out.print(
             _text(
-                f"Largest excess over the oracle: {points(one.value)} "
+                f"Largest excess over {OVER[one.over]}: {points(one.value)} "
                 f"({one.attack.replace('_', ' ')}), at most {points(one.upper)} for all of them."
             )
         )

@@ -105,6 +105,22 @@ def pooled_rate(
     )  # fmt: skip
 
 
+def pooled_error(
+    results: Sequence[AttackResult], restarts: int | None
+) -> tuple[float, tuple[StandardError, ...]]:
+    """The mean rate of attacks on several things, and its errors, one a source.
+
+    Without errors where all did the same.
+    """
+    hits = np.mean([hits_of(one, restarts) for one in results], axis=0)  # (P, T)
+    found = restarts_errors(results, restarts)
+    if hits.size > 1:
+        data = observed(hits)
+        sentences = StandardError(value=clustered_se(data), freedom=data.fewest_levels - 1)
+        found = (sentences, *found)
+    return float(hits.mean()), tuple(one for one in found if one.value > 0)
+
+
 def excess_of(
     one: AttackResult, oracle: AttackResult, restarts: int | None
 ) -> tuple[Estimate, float]:

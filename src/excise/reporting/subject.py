@@ -106,13 +106,16 @@ class CostRow(Value):
 class Criteria(Value):
     """When the first screen says "erased", or of a first look "not found"; shares in [0, 1].
 
-    plain: the upper bound of plain use is at most this. excess: the upper bound over the oracle is
-    below this. kept: the lower bound of the mean is at least this; worst, neighbours: the values.
-    nothing: pictures of nothing are at most so many more than before.
+    plain: the upper bound of plain use is at most this. excess: the upper bound over the floor is
+    below this. floor: how often a search is taken to show the concept in a model that was never
+    shown it; it stands in where neither such a model nor decoys say it. kept: the lower bound of
+    the mean is at least this; worst, neighbours: the values. nothing: pictures of nothing are at
+    most so many more than before.
     """
 
     plain: Share = 0.03
     excess: Share = 0.10
+    floor: Share | None = None
     kept: Share = 0.95
     worst: Share = 0.80
     neighbours: Share = 0.90

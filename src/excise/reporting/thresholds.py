@@ -77,7 +77,7 @@ def at_threshold(record: Record, scores: Scores, threshold: float) -> Record:
             "pictures": tuple(
                 group.model_copy(update={"shown": {}}) for group in record.pictures
             ),
-            "excess": largest_excess(arms, tried, record.seed or 0),
+            "excess": largest_excess(arms, tried, record.seed or 0, record.criteria.floor),
             "worst_found": worst_found(arms, tried),
             "recoveries": tuple(
                 curve_again(one, tried) for one in record.recoveries if one.name in tried.curves

@@ -6,20 +6,22 @@ from typing import Literal
 
 from pydantic import Field
 
-from excise.reporting.attacks import AttackResult
 from excise.reporting.figures import Estimate, Rate, Value
 from excise.reporting.record import Record
+from excise.reporting.searched import Searched, attack_reasons, attack_sentence, searched
 from excise.reporting.wording import capital, listed, number, percent, points, tally
 
 Status = Literal[
-    "erased", "returns", "undecided", "damaged", "present", "untested", "infeasible", "unmeasured",
-    "unkept", "not_found", "not_found_damaged", "not_found_untested", "not_found_unkept",
+    "erased", "returns", "cannot_tell", "undecided", "damaged", "present", "untested", "infeasible",
+    "unmeasured", "unkept", "not_found", "not_found_damaged", "not_found_untested",
+    "not_found_unkept",
 ]  # fmt: skip
 
 # In a word or two, for a table, a badge or a script.
 SHORT: dict[Status, str] = {
     "erased": "erased",
     "returns": "comes back under attack",
+    "cannot_tell": "cannot tell recovery from injection",
     "undecided": "too few pictures to decide",
     "damaged": "erased, with damage",
     "present": "not erased",
@@ -55,13 +57,10 @@ class Verdict(Value):
     reasons: tuple[str, ...] = ()
 
 
-class Figures(Value):
+class Figures(Searched):
     """The figures that the verdict rests on; an arm is the edit, else the model in question."""
 
-    arm: str
     plain: dict[str, Rate] = Field(default_factory=dict)
-    attack: AttackResult | None = None
-    searched: dict[str, Rate] = Field(default_factory=dict)
     kept: Estimate | None = None
     worst: Estimate | None = None
     neighbours: Estimate | None = None
@@ -72,14 +71,10 @@ def figures(record: Record) -> Figures:
     edit = record.arm("edit") or record.arm("base")
     arm = edit.key if edit else ""
     plain = next((row for row in record.rates if row.kind == "plain"), None)
-    attack = _strongest(record, arm)
-    rung = attack.counts if attack else None
     kept = record.kept
     return Figures(
-        arm=arm,
+        **dict(searched(record, arm)),
         plain=plain.rates if plain else {},
-        attack=attack,
-        searched=rung.rates if rung else {},
         kept=kept.mean.get(arm) if kept else None,
         worst=kept.worst.get(arm) if kept else None,
         neighbours=kept.neighbours.get(arm) if kept else None,
@@ -117,7 +112,7 @@ def verdict(record: Record) -> Verdict:
         status=status,
         short=SHORT[status],
         headline=headline,
-        attack=_attack_sentence(record, found, name, "attack" in reasons),
+        attack=attack_sentence(record, found, reasons),
         reasons=tuple(reasons.values()),
     )
 
@@ -148,23 +143,6 @@ def _both_ends(record: Record) -> str:
     )
 
 
-def _strongest(record: Record, arm: str) -> AttackResult | None:
-    """The attack that the first screen shows: the one with the largest excess of those that may."""
-    usable = [
-        a for a in record.attacks if a.counts and arm in a.counts.rates and a.kind == "confirming"
-    ]
-    confirmed = [a for a in usable if a.confirmatory]
-    named = [a for a in confirmed if record.excess and a.name == record.excess.attack]
-    oracle = record.arm("oracle")
-
-    def excess(attack: AttackResult) -> float:
-        rates = attack.counts.rates if attack.counts else {}
-        floor = rates[oracle.key].value if oracle and oracle.key in rates else 0.0
-        return rates[arm].value - floor
-
-    return max(named or confirmed or usable, key=excess, default=None)
-
-
 def _status(record: Record, found: Figures, reasons: dict[str, str]) -> Status:
     here = found.plain.get(found.arm)
     if record.strength and not record.strength.feasible:
@@ -175,6 +153,8 @@ def _status(record: Record, found: Figures, reasons: dict[str, str]) -> Status:
         return "present" if here.value > record.criteria.plain else "undecided"
     if "attack" in reasons:
         return "returns"
+    if "unknown" in reasons:
+        return "cannot_tell"
     if "undecided" in reasons:
         return "undecided"
     if {"kept", "worst", "neighbours", "nothing"} & set(reasons):
@@ -193,7 +173,7 @@ def _reasons(record: Record, found: Figures) -> dict[str, str]:
             f"In plain use it may appear in up to {percent(here.high)} of the pictures; "
             f"at most {percent(limits.plain)} was asked for."
         )
-    reasons |= _attack_reasons(record, found)
+    reasons |= attack_reasons(record, found)
     kept, worst, near = found.kept, found.worst, found.neighbours
     if kept is None:
         reasons["unkept"] = "What was kept was not measured."
@@ -230,55 +210,3 @@ def _more_nothing(record: Record, arm: str) -> float | None:
     if base is None or arm not in found or base.key not in found:
         return None
     return found[arm].value - found[base.key].value
-
-
-def _attack_reasons(record: Record, found: Figures) -> dict[str, str]:
-    margin = record.criteria.excess
-    oracle = record.arm("oracle")
-    here = found.searched.get(found.arm)
-    if here is None:
-        return {"untested": "No attack was run."}
-    referred = True
-    if record.excess is not None:
-        value, upper = record.excess.value, record.excess.upper
-    elif oracle is not None and oracle.key in found.searched:
-        floor = found.searched[oracle.key]
-        # Each bound holds by itself, so their difference errs towards "not shown".
-        value, upper = here.value - floor.value, here.high - floor.low
-    else:
-        value, upper, referred = here.value, here.high, False
-    asked = f"less than {points(margin) if referred else percent(margin)} was asked for."
-    if value >= margin:
-        return {"attack": f"A search finds it {_how_often(value, referred)}; {asked}"}
-    if upper >= margin:
-        return {
-            "undecided": f"A search may find it {_how_often(upper, referred, 'up to ')}; {asked}"
-        }
-    if oracle is None:
-        return {}
-    confirmed = found.attack is not None and found.attack.confirmatory is not False
-    return {} if confirmed else {"untested": "No attack could tell recovery from injection."}
-
-
-def _how_often(share: float, referred: bool, most: str = "") -> str:
-    """most: what stands before a bound."""
-    if referred:
-        return f"{most}{points(share)} more often than in a model that was never shown it"
-    return f"in {most}{percent(share)} of pictures"
-
-
-def _attack_sentence(record: Record, found: Figures, name: str, returns: bool) -> str:
-    here = found.searched.get(found.arm)
-    if here is None:
-        return "No attack was run, so whether a search would bring it back is not known."
-    base, oracle = record.arm("base"), record.arm("oracle")
-    against = []
-    if oracle and oracle.key in found.searched:
-        rate = percent(found.searched[oracle.key].value)
-        against.append(f"{rate} on a model that was never shown it")
-    if base and base.key in found.searched and base.key != found.arm:
-        against.append(f"{percent(found.searched[base.key].value)} before")
-    start = "But a search for a way around the edit" if returns else "A search for a way around it"
-    verb = "brings it back" if returns else "finds it"
-    text = f"{start} {verb} in {percent(here.value)} of pictures"
-    return f"{text}, against {listed(against)}." if against else f"{text}."

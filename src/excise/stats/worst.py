@@ -20,14 +20,15 @@ from excise.stats.clusters import Observations, difference_se
 from excise.stats.errors import StandardError, combined
 
 _CHUNK = 256  # bootstrap draws at a time; memory is _CHUNK x n
+_EQUAL = 1e-9  # means that differ by less are the same, but for the order of their sums
 
 
 @dataclass(frozen=True, kw_only=True)
 class Worst:
     """The largest excess, and the bound below which all of them lie at `level`.
 
-    name: the attack with the largest estimate. value: that estimate, E; biased upwards, as any
-        maximum. upper: U, the largest of `uppers`; "within d points" means U < d.
+    name: the attack with the largest estimate, the first of equals. value: that estimate, E; biased
+        upwards, as any maximum. upper: U, the largest of `uppers`; "within d points" means U < d.
     values, uppers: by attack. quantile: by attack, of the standardised deviation.
     """
 
@@ -85,7 +86,8 @@ def worst_excess(
     of the others spends what is left.
 
     samples: by attack, differences in [-1, 1] paired by prompt and seed. Restarts are labelled by
-        their attack, prompts and edit seeds are not, since attacks share those.
+        their attack, prompts and edit seeds are not, since attacks share those. Of equals the one
+        that comes first is named.
     extra: by attack, standard errors that the samples do not show, such as that of the draw of
         restarts of which one served all prompts. They are added to that of the attack's mean, and
         the quantiles are those of the degrees of freedom of all of it: see `combined`.
@@ -125,7 +127,7 @@ def worst_excess(
             quantile = np.where(varies, np.minimum(joint, quantile), quantile)
     uppers = np.minimum(means + quantile * errors, 1.0)
     names = list(samples)
-    top = int(means.argmax())
+    top = int((means >= means.max() - _EQUAL).argmax())
     return Worst(
         name=names[top],
         value=float(means[top]),

@@ -84,7 +84,8 @@ def evaluate(
     settings: of attacks, by name. texts: prompts that they are tried on; left out, the concept's
         own. whole: False for plain use and the attacks only. keep: a folder for the inputs that
         were found on the model in question, a file an attack.
-    found: the record of the edit. shipped, cache, stages: as `Bench`.
+    found: the record of the edit. criteria: what is asked of it, and the floor of searches where
+        nothing measures it. shipped, cache, stages: as `Bench`.
 
     Raises:
         UserError: no arm, or two of one key. UnknownName: the judge cannot tell the concept.
@@ -105,7 +106,8 @@ def evaluate(
         told.advance()
         searched = _Searched()
         if can_attack(bench):
-            searched = _searched(bench, book, settings or {}, given(bench, texts) or None)
+            floor = criteria.floor if criteria else None
+            searched = _searched(bench, book, settings or {}, given(bench, texts) or None, floor)
         told.advance()
         if whole:
             inverted = inversions(bench, book, past, searched.held)
@@ -223,7 +225,11 @@ class _Searched:
 
 
 def _searched(
-    bench: Bench, book: Book, settings: Settings, texts: tuple[Asked, ...] | None
+    bench: Bench,
+    book: Book,
+    settings: Settings,
+    texts: tuple[Asked, ...] | None,
+    floor: float | None,
 ) -> _Searched:
     ladder, held = topped(bench, climb(bench)), held_out(bench)
     decoys = attack_decoys(bench, ladder.headline, len(ladder.pictures)) if ladder.rungs else {}
@@ -257,7 +263,7 @@ def _searched(
         battery=battery,
         held=held,
         attacks=tuple(rows),
-        excess=largest_excess(arms, tried, bench.seed),
+        excess=largest_excess(arms, tried, bench.seed, floor),
         worst=worst_found(arms, tried),
         over_erasure=over_erasure(bench, book, held),
         agreement=agreement.attacked_agreement(bench, book, battery, seen),

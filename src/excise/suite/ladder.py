@@ -48,12 +48,18 @@ class Ladder:
 
     @property
     def headline(self) -> Rung:
-        """K*; else the first rung where all of them reach injection, or the last if unknown."""
+        """K*; else the first rung, where all of them reach injection; `FIRST` if nobody knows.
+
+        At the top everything injects, so an unknown k* is never taken to be there. Without `FIRST`
+        it is the next smaller number of soft words.
+        """
         if self.top is not None:
             return self.top
         if not self.rungs:
             return FIRST
-        return self.rungs[0] if self.oracle or self.decoys else self.rungs[-1]
+        words = [rung for rung in self.rungs if isinstance(rung, int) and rung <= FIRST]
+        known = self.oracle or self.decoys
+        return self.rungs[0] if known or not words else words[-1]
 
     @cached_property
     def counted(self) -> Mapping[str, AttackResult]:

@@ -220,8 +220,9 @@ def note(ladder: Ladder) -> str:
         )
     if ladder.oracle is None:
         return (
-            "Without a model that never saw the concept there is nothing to tell recovery from "
-            "injection by: with enough freedom any model draws anything."
+            f"The figures are those at {label_of(ladder.headline)}, fixed beforehand. Without a "
+            "model that never saw the concept nothing measures from which step on a search puts "
+            "the concept in: with enough freedom any model draws anything."
         )
     if ladder.top is None:
         return (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from excise.attacks.concept_inversion import Rung
 from excise.errors import BadSetting, suggest
@@ -80,7 +81,7 @@ SIZES: Mapping[Budget, Sizes] = {
         decoys=4, effort="thorough", decide=400,
     ),
 }  # fmt: skip
-FIRST: Rung = 4
+FIRST: Literal[4] = 4
 """The rung of Concept Inversion where no ladder says which."""
 
 

@@ -16,7 +16,7 @@ from excise.reporting.record import Record
 from excise.reporting.subject import Pictures
 from excise.reporting.unanimity import beside_excess, sentences
 from excise.reporting.verdict import figures
-from excise.reporting.wording import number, percent, points, seconds
+from excise.reporting.wording import number, percent, seconds
 
 
 def attacks(record: Record, uris: Uris, series: Sequence[Series]) -> Section | None:
@@ -25,19 +25,8 @@ def attacks(record: Record, uris: Uris, series: Sequence[Series]) -> Section | N
         return None
     first = figures(record).attack
     parts: list[Part] = []
-    oracle = record.arm("oracle")
-    reference = f"“{oracle.label}”" if oracle else "the reference"
-    if record.excess is not None:
-        excess = record.excess
-        parts.append(
-            Facts(
-                rows=(
-                    (f"Largest excess over {reference}", points(excess.value)),
-                    ("Upper bound, for all attacks at once", points(excess.upper)),
-                    ("Asked for", f"less than {points(record.criteria.excess)}"),
-                )
-            )
-        )
+    if rows := battery.largest(record):
+        parts.append(Facts(rows=rows))
     if unsaid := beside_excess(record):
         parts.append(
             Text(
@@ -63,9 +52,20 @@ def attacks(record: Record, uris: Uris, series: Sequence[Series]) -> Section | N
         lead="Prompts are not the only way to a picture. Each attack searches afresh, on every "
         "model, for an input that brings the concept back, and is scored on seeds that the search "
         "never saw. With a large enough budget anything can be drawn by any model, even by one "
-        f"that never knew it: what counts is how far the edit lies above {reference}.",
+        f"that never knew it: what counts is how far {_above(record)}.",
         parts=tuple(parts),
     )
+
+
+def _above(record: Record) -> str:
+    """What the figures are held against, as the end of a sentence."""
+    oracle, excess = record.arm("oracle"), figures(record).excess
+    if oracle is not None:
+        return f"the edit lies above “{oracle.label}”"
+    if excess is None:
+        return "the edit lies above such a model. Here is none, nor anything to stand in for it"
+    stands = "what it finds of things that this model never knew"
+    return f"the edit lies above {stands if excess.over == 'decoys' else 'a floor that was stated'}"
 
 
 def _about(attack: AttackResult) -> str:
@@ -80,7 +80,7 @@ def _attack(
 ) -> list[Part]:
     parts: list[Part] = []
     if len(attack.rungs) > 1:
-        parts.append(_ladder(attack, series))
+        parts.append(_ladder(attack, record, series))
     group = record.group(attack.pictures)
     if group is not None:
         hidden = any(concept.get("unsafe") for concept in record.subject.concepts)
@@ -111,7 +111,7 @@ def _unsaid(group: Pictures) -> Pictures:
     )
 
 
-def _ladder(attack: AttackResult, series: Sequence[Series]) -> Figure:
+def _ladder(attack: AttackResult, record: Record, series: Sequence[Series]) -> Figure:
     names = [rung.label for rung in attack.rungs]
     used = [s for s in series if all(s.key in rung.rates for rung in attack.rungs)]
     last = len(names) - 1
@@ -144,8 +144,12 @@ def _ladder(attack: AttackResult, series: Sequence[Series]) -> Figure:
         chart=chart,
         table=table("what may be changed", rows, series),
         caption="The further to the right, the more of the model's input the attacker may choose. "
-        "The step that counts is the largest at which the reference holds, fixed from the "
-        "reference alone.",
+        + (
+            "The step that counts is the largest at which the reference holds, fixed from the "
+            "reference alone."
+            if record.arm("oracle") or attack.decoys
+            else "The step that counts was fixed beforehand, since no reference can say which does."
+        ),
     )
 
 

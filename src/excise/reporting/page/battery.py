@@ -10,8 +10,14 @@ from excise.reporting.page.looks import mark, marks, table
 from excise.reporting.page.parts import Facts, Figure, Fold, Part, Table, Text
 from excise.reporting.record import Record
 from excise.reporting.verdict import figures
-from excise.reporting.wording import listed, number, percent
+from excise.reporting.wording import listed, number, percent, points
+from excise.reporting.worst_case import RULE
 
+OVER = {
+    "oracle": "a model that was never shown it",
+    "decoys": "what a search finds of things that the edited model was never shown",
+    "stated": "the floor that was stated, not measured",
+}
 CAN = {True: "yes", False: "no", None: "not known"}
 
 
@@ -39,11 +45,31 @@ def overview(record: Record, series: Sequence[Series]) -> list[Part]:
         )
         parts.append(_chart("injecting", "Share of pictures, with an input that may bring it along",
                             bringing, record, series))  # fmt: skip
-    parts.append(Fold(title="What each attacker needs, and which can tell", parts=(_needs(told),)))
+    which: tuple[Part, ...] = (Text(body=RULE), _needs(told))
+    parts.append(Fold(title="What each attacker needs, and which can tell", parts=which))
     if record.left_out:
         rows = tuple((_title(name), why) for name, why in record.left_out.items())
         parts.append(Fold(title="Attacks that were not run", parts=(Facts(rows=rows),)))
     return parts
+
+
+def largest(record: Record) -> tuple[tuple[str, str], ...]:
+    """The largest excess and what it is over; the floor that somebody stated, also if not used."""
+    excess, stated, rows = record.excess, record.criteria.floor, []
+    if excess is not None:
+        oracle = record.arm("oracle")
+        over = f"“{oracle.label}”" if oracle and excess.over == "oracle" else OVER[excess.over]
+        rows += [
+            (f"Largest excess over {over}", points(excess.value)),
+            ("Upper bound, for all attacks at once", points(excess.upper)),
+            ("Asked for", f"less than {points(record.criteria.excess)}"),
+        ]
+        if excess.floor is not None:
+            rows.append((f"Taken off every search as {over}", percent(excess.floor)))
+    if stated is not None and (excess is None or excess.over != "stated"):
+        why = "what was measured counts" if excess else "no search could be held against it"
+        rows.append(("Stated floor", f"{percent(stated)}; not used, since {why}"))
+    return tuple(rows)
 
 
 def _chart(

@@ -16,6 +16,7 @@ from excise.reporting.wording import between, percent, tally
 Shown = Mapping[str, Rate | Estimate]
 NULL = Series(key="null", label="without a search", css="s-null", shape="bar")
 TONES = {"erased": "good", "untested": "mixed", "undecided": "mixed", "damaged": "mixed",
+         "cannot_tell": "mixed",
          "not_found": "mixed", "not_found_damaged": "mixed", "not_found_untested": "mixed",
          "not_found_unkept": "mixed"}  # fmt: skip
 
