@@ -12,6 +12,7 @@ from typing import Any, get_args
 from excise import registry
 from excise.erasers.declared import SAID
 from excise.method import Budget
+from excise.reporting.worst_case import RULE
 from excise.settings import describe, recipe
 from excise.suite.checks import CHECKS
 from excise.suite.rows import title
@@ -124,6 +125,8 @@ def attacks() -> str:
         "the concept; one that *injects* may bring the concept along; one that *changes the model* "
         "gives a curve of cost against recovery. `thorough` has at least the authors' budget in "
         f"{_listed(AUTHORS)}; in the others it is the largest of ours.",
+        "",
+        RULE,
     ]
     classes = {name: registry.get("attack", name) for name in registry.names("attack")}
     for kind, heading in KINDS.items():
