@@ -37,6 +37,7 @@ from excise.suite.history import History
 from excise.suite.inverted import inversions
 from excise.suite.jury import Jury
 from excise.suite.ladder import Ladder, can_attack, climb
+from excise.suite.pull import pull_of
 from excise.suite.returned import key_of
 from excise.suite.rows import (
     LADDER,
@@ -159,6 +160,7 @@ def evaluate(
         ),
         kept={} if rest is None else bench.every(rest, plain.KEPT),
         battery=searched.battery,
+        pull=pull_of(bench, searched.held),
         whole=whole,
     )
     record = record.model_copy(update={"checks": raised(seen)})

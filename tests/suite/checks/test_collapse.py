@@ -7,8 +7,9 @@ import pytest
 import torch
 from tests.suite.checks.staged import bench, empty, evidence, look, names
 
+from excise.primitives.arithmetic import Guidance
 from excise.suite.checks.collapse import guidance_ratio, pictures_alike
-from excise.suite.history import History
+from excise.suite.pull import Pull
 
 
 def drawn(spread: float, seed: int = 0) -> Any:
@@ -37,13 +38,27 @@ def test_pictures_that_differ_are_none() -> None:
 
 @pytest.mark.parametrize(
     ("null", "concept", "raised"),
-    [(-0.2, -0.1, ["guidance_ratio"]), (-0.1, -0.2, []), (0.0, -0.1, [])],
+    [
+        (-0.2, -0.1, ["guidance_ratio"]),
+        (-0.1, -0.2, []),
+        (0.0, -0.1, []),
+        (0.1, 0.1, ["guidance_ratio"]),
+        (0.0, 0.0, []),
+    ],
 )
 def test_an_edit_that_guidance_undoes_is_told(
     null: float, concept: float, raised: list[str]
 ) -> None:
     own = bench(plain=SimpleNamespace(defaults=SimpleNamespace(guidance=4.0)))
-    past = History(record={"guidance": {"null": null, "concept": concept}})
-    assert names(guidance_ratio(evidence(own, empty(), history=past))) == raised
+    pull = Pull(found=Guidance(null=null, concept=concept))
+    assert names(guidance_ratio(evidence(own, empty(), pull=pull))) == raised
     plain = bench(plain=SimpleNamespace(defaults=SimpleNamespace(guidance=1.0)))
-    assert names(guidance_ratio(evidence(plain, empty(), history=past))) == []
+    assert names(guidance_ratio(evidence(plain, empty(), pull=pull))) == []
+
+
+def test_where_it_cannot_be_measured_it_is_said() -> None:
+    own = bench(plain=SimpleNamespace(defaults=SimpleNamespace(guidance=4.0)))
+    (check,) = guidance_ratio(evidence(own, empty(), pull=Pull(why="it is a guard")))
+    assert (check.name, check.level) == ("guidance_not_measured", "info")
+    assert "it is a guard" in check.found
+    assert names(guidance_ratio(evidence(own, empty()))) == []

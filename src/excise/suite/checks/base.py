@@ -12,6 +12,7 @@ from excise.suite.battery import Battery
 from excise.suite.bench import Bench
 from excise.suite.book import Book
 from excise.suite.history import History
+from excise.suite.pull import Pull
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +28,8 @@ class Evidence:
     """An evaluation, all but its checks.
 
     record: the report. kept: by arm, the pictures of what has to stay; empty if they were not
-    drawn. battery: None if no attack was run. whole: False if only attacks were asked for.
+    drawn. battery: None if no attack was run. pull: how the edit pulls under guidance; None if
+    there was nothing to measure it by. whole: False if only attacks were asked for.
     """
 
     bench: Bench
@@ -37,6 +39,7 @@ class Evidence:
     sets: Sets = field(default_factory=Sets)
     kept: Mapping[str, Look] = field(default_factory=dict)
     battery: Battery | None = None
+    pull: Pull | None = None
     whole: bool = True
 
     def label(self, arm: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from excise.metrics.diversity import spread
-from excise.primitives.arithmetic import Guidance
 from excise.reporting.subject import Check
 from excise.suite.checks.base import Evidence
 
@@ -43,22 +42,31 @@ def guidance_ratio(seen: Evidence) -> Iterator[Check]:
     """The guidance ratio is under its bound.
 
     Raised if: at the model's own guidance the edit's pull on the unconditional prediction outweighs
-    that on the conditional one, as was measured when it was made.
+    that on the conditional one, as measured on the edited model at pictures that nobody else has;
+    it is said, too, where that cannot be measured.
     Explanation: sampling uses (1 - s) e_null + s e_cond, so guidance then adds back what the edit
     takes away.
     """
-    found = seen.history.record.get("guidance")
     scale = getattr(getattr(seen.bench.plain, "defaults", None), "guidance", None)
-    if not found or scale is None or scale <= 1:
+    if seen.pull is None or scale is None or scale <= 1:
         return
-    measured = Guidance(null=found["null"], concept=found["concept"])
-    if measured.net(scale) >= 0:
+    measured = seen.pull.found
+    if measured is None:
+        yield Check(
+            name="guidance_not_measured",
+            level="info",
+            found="How the edit pulls on the prediction with words and on that without was not "
+            f"measured: {seen.pull.why}.",
+            meaning="Guidance may add back what the edit takes away; only the pictures show it.",
+        )
+    elif (measured.null or measured.concept) and measured.net(scale) >= 0:  # if it pulls at all
         yield Check(
             name="guidance_ratio",
             level="error",
-            found=f"The conditional prediction moves {measured.ratio:.2f} times as far as the "
-            f"unconditional one; at guidance {scale:g} more than {measured.bound(scale):.2f} is "
-            "needed.",
+            found=f"Along the concept's direction the edit moves the prediction with its name by "
+            f"{measured.concept:+.2f} of the distance between the two, and that without words by "
+            f"{measured.null:+.2f}: at guidance {scale:g} together {measured.net(scale):+.2f}, "
+            "and less than 0 would be a removal.",
             meaning="Guidance adds back what the edit takes away.",
             advice="Train with captions too.",
         )
