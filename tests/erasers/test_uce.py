@@ -6,11 +6,15 @@ import pytest
 import torch
 from tests import tiny
 from torch import Tensor
+from torch.multiprocessing.reductions import StorageWeakRef
 
 from excise.edit import Edit, LowRank
+from excise.erasers.base import Eraser
+from excise.erasers.rece import RECE
 from excise.erasers.uce import UCE
 from excise.errors import BadSetting, Unsupported
 from excise.models.load import of_pipeline
+from excise.primitives import readers
 from excise.types import Concept, TextToImage
 
 CAT = Concept("cat", synonyms=("red cat",), neighbours=("dog",), anchor="tree")
@@ -90,6 +94,31 @@ def test_one_name_costs_rank_one_and_a_concept_that_is_its_own_guide_nothing(
     edit = UCE().run(model, Concept("cat", anchor="tree"))
     assert all(isinstance(d, LowRank) and d.up.shape[1] == 1 for d in edit.deltas.values())
     assert not UCE().run(model, Concept("cat", anchor="cat")).deltas
+
+
+@pytest.mark.parametrize("method", [UCE(), UCE(tokens="padded_tail"), RECE(retain="kept")])
+def test_of_many_prompts_only_some_are_there_at_once(
+    monkeypatch: pytest.MonkeyPatch, method: Eraser
+) -> None:
+    """Whatever their number, a closed form over them takes memory of their states' width alone."""
+    model = of_pipeline(tiny.stable_diffusion(), "tiny")
+    monkeypatch.setattr(model, "known", tuple(Concept(f"tree {i}") for i in range(300)))
+    sizes: list[int] = []
+    there: list[tuple[StorageWeakRef, int]] = []
+    encoded = readers._encoded
+
+    def watched(model: Any, mentions: Any) -> Any:
+        found = encoded(model, mentions)
+        sizes.append(len(found))
+        there.append((StorageWeakRef(found.tensors["hidden"].untyped_storage()), len(found)))
+        assert sum(rows for ref, rows in there if not ref.expired()) <= 4 * readers.CHUNK
+        return found
+
+    monkeypatch.setattr(readers, "_encoded", watched)
+    names = tuple(f"cat {i}" for i in range(300))
+    assert method.run(model, Concept("cat", synonyms=names, anchor="dog")).deltas
+    assert max(sizes) <= readers.CHUNK
+    assert sum(sizes) > 900  # the names, what is read in their place, and what is kept
 
 
 def test_which_weights_change_by_family() -> None:

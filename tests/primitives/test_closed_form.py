@@ -12,13 +12,14 @@ from excise.primitives.closed_form import (
     Update,
     constrained,
     dominant,
+    fitted,
     joined,
     mapped,
     remap,
     removal,
     weakest,
 )
-from excise.primitives.moments import Moments
+from excise.primitives.moments import Moments, Swapped, paired
 from excise.rng import generator
 
 D = 24
@@ -72,6 +73,24 @@ def test_a_remap_is_the_papers_equation(
         assert apart(on(found, w).dense(), wanted) < 1e-6
     moments = erase * c.T @ c + preserve * k.T @ k
     assert apart(w @ mapped(erase * (g - c).T @ c, moments, ridge=ridge).dense(), wanted) < 1e-9
+
+
+@pytest.mark.parametrize("kept", [0, 5, 60])
+@pytest.mark.parametrize("n", [D, 3 * D, 40])
+def test_moments_are_as_good_as_rows(n: int, kept: int) -> None:
+    c, g, k = clustered(n, "c"), clustered(n, "g"), clustered(kept, "k")
+    sums = paired(zip(c.split(7), g.split(7), strict=True))
+    assert isinstance(sums, Swapped)
+    scales = {"erase": 0.7, "preserve": 1.3, "ridge": 0.2}
+    wanted = remap(c, g, k, **scales).dense()
+    for given in (k, Moments.of([k])):
+        assert apart(fitted(sums, given, **scales).dense(), wanted) < 1e-9
+        assert apart(fitted((c, g), given, **scales).dense(), wanted) < 1e-9
+    alone = remap(c, g, **scales).dense()
+    assert apart(fitted(sums, **scales).dense(), alone) < 1e-9
+    m = draw(D, D)
+    through = remap(c @ m.T, g, k, **scales).dense()
+    assert apart(fitted(sums.through(m), k, **scales).dense(), through) < 1e-9
 
 
 def test_no_weight_does_better_than_the_remap() -> None:

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 import torch
+from torch.multiprocessing.reductions import StorageWeakRef
 
 from excise.errors import UserError
-from excise.primitives.moments import Moments, gathered
+from excise.primitives.moments import Moments, Swapped, gathered, paired
 from excise.rng import generator
 
 
@@ -60,6 +64,40 @@ def test_few_rows_stay_rows_and_many_become_moments(sizes: tuple[int, ...]) -> N
         assert torch.allclose(found.total, rows.T @ rows, rtol=1e-12)
 
 
+@pytest.mark.parametrize("sizes", [(3, 2), (3, 3, 1), (9, 1, 5, 8, 2), (0, 4)])
+def test_few_pairs_stay_pairs_and_of_many_the_moments_stay(sizes: tuple[int, ...]) -> None:
+    width, total = 7, sum(sizes)
+    c, g = torch.randn(2, total, width, generator=generator("p"), dtype=torch.float64)
+    found = paired(zip(c.split(list(sizes)), g.split(list(sizes)), strict=True))
+    if total < width:
+        assert isinstance(found, tuple)
+        assert torch.equal(found[0], c)
+        assert torch.equal(found[1], g)
+    else:
+        assert isinstance(found, Swapped)
+        assert found.second.count == found.away.count == total
+        assert torch.allclose(found.second.total, c.T @ c, rtol=1e-12)
+        assert torch.allclose(found.away.total, (g - c).T @ c, rtol=1e-12)
+
+
+@pytest.mark.parametrize("collect", [gathered, paired])
+def test_few_rows_are_there_at_once_however_many_come(collect: Any) -> None:
+    width, size = 11, 5
+    there: list[StorageWeakRef] = []
+
+    def batches() -> Iterator[Any]:
+        for i in range(60):
+            rows = torch.full((size, width), float(i), dtype=torch.float64)
+            there.append(StorageWeakRef(rows.untyped_storage()))
+            assert sum(not ref.expired() for ref in there) * size <= width + 2 * size
+            yield rows if collect is gathered else (rows, torch.ones(size, width))
+            del rows
+
+    assert not isinstance(collect(batches()), torch.Tensor | tuple)
+
+
 def test_no_batch_is_no_rows() -> None:
+    with pytest.raises(UserError, match="at least one batch"):
+        paired([])
     with pytest.raises(UserError, match="at least one batch"):
         gathered([])

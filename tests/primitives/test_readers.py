@@ -72,7 +72,7 @@ def test_pairs_go_from_subject_to_subject_until_one_ends(sd: Any) -> None:
         "padded_tail": (range(5, 16), range(11)),
         "all": (range(16), range(16)),
     }.items():
-        sources, targets = pairs(sd, group, given, choice)  # type: ignore[arg-type]
+        ((sources, targets),) = pairs(sd, group, given, choice)  # type: ignore[arg-type]
         assert torch.equal(sources, there[0, list(a)]), choice
         assert torch.equal(targets, there[1, list(b)]), choice
 
@@ -94,6 +94,9 @@ def test_many_prompts_come_in_batches(sd: Any) -> None:
     parts = list(states(sd, group, texts, "last"))
     assert [len(p) for p in parts] == [64, 6]
     assert torch.allclose(parts[1][0], next(states(sd, group, texts[64:65], "last"))[0], atol=1e-5)
+    both = list(pairs(sd, group, [(text, Mention("")) for text in texts], "last"))
+    assert [(len(a), len(b)) for a, b in both] == [(64, 64), (6, 6)]
+    assert torch.allclose(torch.cat([a for a, _ in both]), torch.cat(parts), atol=1e-5)
 
 
 CAT = Concept("cat", synonyms=("kitten",), held_back=("kitty",), neighbours=("big cat", "dog"))

@@ -16,8 +16,8 @@ from torch import Tensor
 from excise.edit import Encoded
 from excise.erasers.base import Change, Eraser, Work
 from excise.erasers.declared import Need
-from excise.primitives.closed_form import Update, remap
-from excise.primitives.moments import Moments, eye_like, gathered
+from excise.primitives.closed_form import Update, fitted
+from excise.primitives.moments import Moments, Swapped, eye_like, gathered, paired
 from excise.primitives.readers import Reading, pairs, readings, states
 from excise.primitives.swaps import Retain, Swap, retained, swaps
 from excise.progress import stage
@@ -29,8 +29,12 @@ class RECE(Eraser):
 
     It starts from UCE as that method's first code has it: all states from the subject's last token
     on. Then, in each epoch, it derives for every name of a concept the states that the weights so
-    far read as the original ones read the name (`recalled`), and has them read as the guide's.
-    Targets and what is kept are the weights' of that moment, as in the authors' code.
+    far read as the original ones read the name, and has them read as the guide's. Targets and what
+    is kept are the weights' of that moment, as in the authors' code.
+
+    The derived states are a linear map of the names', so that where there are more of these than
+    numbers in a state, their moments are derived in their place. Beside the edit, the states
+    themselves are kept only where they are fewer.
 
     The authors try other regularisations too and choose the epoch with a detector; here the default
     one is followed for as many epochs as are asked for.
@@ -68,7 +72,7 @@ class RECE(Eraser):
         self._at_least(0, "preserve_scale", "start_preserve_scale")
 
     def change(self, work: Work) -> Change:
-        """UCE, then the epochs; the derived states are in the record's tensors."""
+        """UCE, then the epochs; the derived states, where few, are in the record's tensors."""
         asked = swaps(work.concepts, self.name, guide=self.guide)
         groups = readings(work.model, self.kinds, self.name)
         live = work.model.parameters("*")
@@ -92,10 +96,8 @@ class RECE(Eraser):
         model = work.model
         kept = retained(model, work.concepts, self.retain)
         fixed = gathered(states(model, group, kept, "all")) if kept else None
-        sources, targets = pairs(model, group, asked, "padded_tail")
-        total = remap(
-            sources,
-            targets,
+        total = fitted(
+            paired(pairs(model, group, asked, "padded_tail")),
             fixed,
             erase=self.erase_scale,
             preserve=self.start_preserve_scale,
@@ -103,14 +105,18 @@ class RECE(Eraser):
         )
         work.progress.advance()
         gram = gram_of(weights, group.width)
-        names, guides = pairs(model, group, asked, "all")
+        named = paired(pairs(model, group, asked, "all"))
         found = []
         for _ in range(self.epochs):
-            derived = recalled(gram, total, names, self._derive_ridge(work))
-            found.append(derived.float())
-            step = remap(
+            recall = recalling(gram, total, self._derive_ridge(work))
+            if isinstance(named, Swapped):
+                derived: tuple[Tensor, Tensor] | Swapped = named.through(recall)
+            else:
+                names, guides = named
+                derived = names @ recall.T, guides
+                found.append(derived[0].float())
+            step = fitted(
                 derived,
-                guides,
                 fixed,
                 erase=self.erase_scale,
                 preserve=self.preserve_scale,
@@ -131,8 +137,8 @@ def gram_of(weights: Sequence[Tensor], width: int) -> Tensor:
     return Moments.of(w[:, :width].cpu() for w in weights).total
 
 
-def recalled(gram: Tensor, update: Update, names: Tensor, ridge: float) -> Tensor:
-    """What the edited weights read as the original ones read ``names``, both (n, d).
+def recalling(gram: Tensor, update: Update, ridge: float) -> Tensor:
+    """The (d, d) matrix from e to what the edited weights read as the original ones read e.
 
     The paper's derived embedding, of least ``sum |W'e' - We|^2 + ridge |e'|^2`` over the weights:
     e' = (ridge I + sum W'^T W')^-1 (sum W'^T W) e. With W' = W B one Gram matrix of the original
@@ -140,6 +146,5 @@ def recalled(gram: Tensor, update: Update, names: Tensor, ridge: float) -> Tenso
     """
     read = eye_like(gram) + update.dense()  # B
     cross = read.T @ gram  # (d, d)
-    left = ridge * eye_like(gram) + cross @ read
-    found: Tensor = torch.linalg.solve(left, cross @ names.double().T).T
+    found: Tensor = torch.linalg.solve(ridge * eye_like(gram) + cross @ read, cross)
     return found

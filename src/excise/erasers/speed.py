@@ -41,7 +41,8 @@ class SPEED(Eraser):
     and three centroids of the others) and the null space P of what is kept, which is each weight's
     own (`Prior`).
 
-    As in the authors' code, which edits the values alone; the paper's equation is for any.
+    As in the authors' code, which edits the values alone; the paper's equation is for any. What is
+    kept is filtered state by state, so that all of its states are in memory at once.
 
     tokens: which states of a concept's prompts are read as which of its anchor's; the authors take
         ``words`` for nudity. What is kept is kept in the same states.
@@ -92,7 +93,8 @@ class SPEED(Eraser):
         closed: dict[str, int] = {}
         with stage(work.progress, "solve", sum(len(g.weights) for g in groups), "weight"):
             for group in groups:
-                sources, targets = pairs(model, group, asked, self.tokens)
+                both = [*pairs(model, group, asked, self.tokens)]
+                sources, targets = (torch.cat([pair[side] for pair in both]) for side in (0, 1))
                 rows = torch.cat([sources[:0], *states(model, group, kept, self.tokens)])
                 fixed = torch.cat(
                     [

@@ -12,8 +12,8 @@ from typing import ClassVar, get_args
 from excise.edit import Encoded
 from excise.erasers.base import Change, Eraser, Work
 from excise.erasers.declared import Need
-from excise.primitives.closed_form import remap
-from excise.primitives.moments import gathered
+from excise.primitives.closed_form import fitted
+from excise.primitives.moments import gathered, paired
 from excise.primitives.readers import States, pairs, readings, states
 from excise.primitives.swaps import Retain, retained, swaps
 from excise.progress import stage
@@ -76,10 +76,8 @@ class UCE(Eraser):
         deltas: dict[str, Encoded] = {}
         with stage(work.progress, "solve", sum(len(g.weights) for g in groups), "weight"):
             for group in groups:
-                sources, targets = pairs(model, group, asked, self.tokens)
-                update = remap(
-                    sources,
-                    targets,
+                update = fitted(
+                    paired(pairs(model, group, asked, self.tokens)),
                     gathered(states(model, group, kept, every)) if kept else None,
                     erase=self.erase_scale,
                     preserve=self.preserve_scale,

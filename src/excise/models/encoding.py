@@ -49,12 +49,19 @@ class Encoding:
     """The encoders of a model, and the conditions of texts that were encoded before.
 
     combine: the family's own: runs the encoders on a batch and names what comes out.
+    remember, most: how many batches are remembered, and how many bytes of them; the last always.
     """
 
-    def __init__(self, encoders: Mapping[str, Encoder], combine: Combine, remember: int = 64):
+    def __init__(
+        self,
+        encoders: Mapping[str, Encoder],
+        combine: Combine,
+        remember: int = 64,
+        most: int = 256 * 1024**2,
+    ):
         self.encoders = encoders
         self._combine = combine
-        self._remember = remember
+        self._remember, self._most = remember, most
         self._memory: OrderedDict[Hashable, Condition] = OrderedDict()
 
     def encode(self, prompts: Sequence[Prompt], applied: Hashable) -> Condition:
@@ -80,10 +87,14 @@ class Encoding:
         if key not in self._memory:
             with torch.no_grad():
                 self._memory[key] = self._encode(texts, [{}] * len(texts))
-            while len(self._memory) > self._remember:
+            while len(self._memory) > 1 and self._full():
                 self._memory.popitem(last=False)
         self._memory.move_to_end(key)
         return self._memory[key]
+
+    def _full(self) -> bool:
+        held = sum(t.nbytes for row in self._memory.values() for t in row.tensors.values())
+        return len(self._memory) > self._remember or held > self._most
 
     def encode_soft(self, text: str, soft: Mapping[str, Mapping[str, Tensor]]) -> Condition:
         """K rows of one text, whose soft vectors are (K, k, d) by word and encoder."""

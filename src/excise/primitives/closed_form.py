@@ -19,7 +19,7 @@ from torch import Tensor
 
 from excise.edit import Dense, Encoded, LowRank
 from excise.errors import NumericalError
-from excise.primitives.moments import Moments, eye_like
+from excise.primitives.moments import Moments, Swapped, eye_like
 
 TINY = 1e-10
 """Against the length of a vector: what counts as nothing of it."""
@@ -144,6 +144,30 @@ def mapped(cross: Tensor, second: Tensor, *, ridge: float) -> Update:
     """
     solved = _solve(ridge * eye_like(second.double()) + second.double(), cross.double().T)
     return Update.of(solved.T, eye_like(second.double()))
+
+
+def fitted(
+    swaps: tuple[Tensor, Tensor] | Swapped,
+    kept: Tensor | Moments | None = None,
+    *,
+    erase: float = 1.0,
+    preserve: float = 1.0,
+    ridge: float,
+) -> Update:
+    """`remap` of what `paired` and `gathered` keep: through rows while few, else through moments.
+
+    swaps: sources and targets (n, d) each, or their moments. The rest as in `remap`.
+
+    Raises:
+        NumericalError: as `remap`.
+    """
+    if not isinstance(swaps, Swapped):
+        return remap(*swaps, kept, erase=erase, preserve=preserve, ridge=ridge)
+    second = erase * swaps.second.total
+    if kept is not None:
+        own = kept if isinstance(kept, Moments) else Moments.of([kept])
+        second = second + preserve * own.total
+    return mapped(erase * swaps.away.total, second, ridge=ridge)
 
 
 def constrained(

@@ -73,6 +73,51 @@ def gathered(batches: Iterable[Tensor]) -> Tensor | Moments:
     return torch.cat(rows)
 
 
+@dataclass(frozen=True, eq=False)
+class Swapped:
+    """What is kept of pairs of rows, c and the g to be read in its place: two (d, d) moments.
+
+    second: of ``c c^T``. away: of ``(g - c) c^T``, by how far readings are to move.
+    """
+
+    second: Moments
+    away: Moments
+
+    def through(self, matrix: Tensor) -> Swapped:
+        """Of the same g, in the place of ``M c`` for a matrix (d, d)."""
+        m, count = matrix.double(), self.second.count
+        second = m @ self.second.total @ m.T
+        cross = (self.away.total + self.second.total) @ m.T  # of g (M c)^T
+        return Swapped(Moments(second, count), Moments(cross - second, count))
+
+
+def paired(batches: Iterable[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor] | Swapped:
+    """Pairs of rows that come in batches (n, d): all of them while fewer than d; else `Swapped`.
+
+    Either way in memory of O(d^2), beside a batch.
+
+    Raises:
+        UserError: no batch.
+    """
+    sources: list[Tensor] = []
+    targets: list[Tensor] = []
+    summed: Swapped | None = None
+    for source, target in batches:
+        sources.append(source.detach().double())
+        targets.append(target.detach().double())
+        if summed is not None or sum(map(len, sources)) >= source.shape[1]:
+            c, g = torch.cat(sources), torch.cat(targets)
+            part = Swapped(Moments.of([c]), Moments.between([(g - c, c)]))
+            if summed is not None:
+                part = Swapped(summed.second + part.second, summed.away + part.away)
+            summed, sources, targets = part, [], []
+    if summed is not None:
+        return summed
+    if not sources:
+        raise UserError("expected at least one batch of pairs, got none")
+    return torch.cat(sources), torch.cat(targets)
+
+
 def eye_like(moment: Tensor) -> Tensor:
     """The identity of a square moment's size."""
     return torch.eye(len(moment), dtype=moment.dtype, device=moment.device)

@@ -85,20 +85,23 @@ def pairs(
     reading: Reading,
     swaps: Iterable[tuple[Mention, Mention]],
     choice: States,
-) -> tuple[Tensor, Tensor]:
-    """The chosen states of prompts, and of those to be read in their place; (n, d) each.
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """The chosen states of prompts, and of those to be read in their place, in batches (n, d) each.
 
-    Position by position from the first chosen one in each, until one of the two ends.
+    Position by position from the first chosen one in each, until one of the two ends. In float64
+    on the CPU.
     """
     given = list(swaps)
-    sources = _encoded(model, [source for source, _ in given])
-    targets = _encoded(model, [target for _, target in given])
-    found = []
-    for row, (source, target) in enumerate(given):
-        here = _chosen(reading, sources, row, source.phrase, choice)
-        there = _chosen(reading, targets, row, target.phrase, choice)
-        found += [(a[: len(b)], b[: len(a)]) for a, b in zip(here, there, strict=True)]
-    return torch.cat([a for a, _ in found]), torch.cat([b for _, b in found])
+    for i in range(0, len(given), CHUNK):
+        some = given[i : i + CHUNK]
+        sources = _encoded(model, [source for source, _ in some])
+        targets = _encoded(model, [target for _, target in some])
+        found = []
+        for row, (source, target) in enumerate(some):
+            here = _chosen(reading, sources, row, source.phrase, choice)
+            there = _chosen(reading, targets, row, target.phrase, choice)
+            found += [(a[: len(b)], b[: len(a)]) for a, b in zip(here, there, strict=True)]
+        yield torch.cat([a for a, _ in found]), torch.cat([b for _, b in found])
 
 
 def empty_states(model: TextToImage, reading: Reading) -> list[Tensor]:
