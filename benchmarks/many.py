@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from mdtable import table
 from study import Row, Study, opened
+from variants import title
 
 import excise
 from excise.api.erasing import eraser_of
@@ -249,7 +250,7 @@ def page(rows: Sequence[Mapping[str, Any]]) -> str:
 def _cells(row: Mapping[str, Any]) -> list[str]:
     names = row["concepts"]
     said = ", ".join(names) if len(names) < 4 else f"{len(names)}"
-    method = row["method"].replace("_", " ") + (MARK if "infeasible" in row else "")
+    method = title(row["method"]) + (MARK if "infeasible" in row else "")
     if "why" in row:
         return [row["way"], method, said, str(row["why"]), *[""] * (len(HEAD) - 4)]
     before, after = (list(row[key].values()) for key in ("before", "after"))
@@ -271,7 +272,7 @@ def _between(row: Mapping[str, Any]) -> list[str]:
     gaps = [found[name] for name in (*row["concepts"], "kept")]
     return [
         row["way"],
-        row["method"].replace("_", " "),
+        title(row["method"]),
         ", ".join(row["concepts"]),
         *("{:+.0f} ({:+.0f} to {:+.0f})".format(*(100 * value for value in gap)) for gap in gaps),
     ]

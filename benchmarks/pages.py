@@ -11,7 +11,7 @@ from matched import matched_table
 from mdtable import table
 from plots import excess, rung_of, series_of
 from rivals import KINDS, TRIED, best
-from strengths import SIZES, predicted
+from strengths import SIZES, mean_of, predicted
 
 from excise.store import read_json, write_text
 
@@ -145,11 +145,12 @@ def drift_table(rows: Sequence[Row]) -> str:
 def set_table(rows: Sequence[Row]) -> str:
     """A row a concept and kind of set: the strength that sets of each size predict."""
     found: list[tuple[str, ...]] = []
+    most = max(row["alpha"] for row in rows)
     for concept in dict.fromkeys(row["concept"] for row in rows):
         for kind in dict.fromkeys(row["set"] for row in rows):
             part = [row for row in rows if row["concept"] == concept and row["set"] == kind]
-            cells = [sum(own) / len(own) for own in (predicted(part, size) for size in SIZES)]
-            found.append((concept, kind, *(f"{cell:.2f}" for cell in cells)))
+            cells = (mean_of(predicted(part, size), most) for size in SIZES)
+            found.append((concept, kind, *cells))
     return table(("concept", "set", *map(str, SIZES)), found)
 
 

@@ -13,6 +13,7 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.lines import Line2D
 from strengths import SIZES, predicted
+from variants import title
 
 Row = Mapping[str, Any]
 COLOURS = ("#1b6ca8", "#d1495b", "#3d9970", "#e08e0b", "#7b52ab", "#5c6b73", "#b5838d", "#118ab2")
@@ -45,7 +46,7 @@ def _settings(row: Row) -> str:
 
 def by_method(rows: Sequence[Row], path: Path) -> None:
     """`trade_off` with a mark a method, under all of its settings."""
-    trade_off(rows, path, series=lambda row: str(row["method"]).replace("_", " "), joined=False)
+    trade_off(rows, path, series=lambda row: title(row["method"]), joined=False)
 
 
 def over_oracle(rows: Sequence[Row], path: Path) -> None:
@@ -151,14 +152,12 @@ def ladders(rows: Sequence[Row], path: Path) -> None:
     """What a search brings back, by how much it may move: a panel a concept."""
     concepts = list(dict.fromkeys(row["concept"] for row in rows))
     figure, axes = _panels(len(concepts), 3.2, 3.2)
-    names = [*dict.fromkeys(str(row["method"]).replace("_", " ") for row in rows), *ARMS.values()]
+    names = [*dict.fromkeys(title(row["method"]) for row in rows), *ARMS.values()]
     colours = dict(zip(names, COLOURS, strict=False))
     for axis, concept in zip(axes, concepts, strict=False):
         own = [row for row in rows if row["concept"] == concept]
         keys = [key for key in RUNGS if key in own[0]["rungs"]]
-        lines = {
-            row["method"].replace("_", " "): [row["rungs"][k]["edit"] for k in keys] for row in own
-        }
+        lines = {title(row["method"]): [row["rungs"][k]["edit"] for k in keys] for row in own}
         for arm, label in ARMS.items():
             if all(arm in own[0]["rungs"][k] for k in keys):
                 lines[label] = [own[0]["rungs"][k][arm] for k in keys]
@@ -190,7 +189,7 @@ def fronts(concepts: Mapping[str, Mapping[str, tuple[float, float]]], path: Path
     for axis, (concept, ends) in zip(axes, concepts.items(), strict=False):
         for name, (upper, low) in ends.items():
             axis.plot([100 * low], [100 * upper], "o", color=COLOURS[0], markersize=4)
-            axis.annotate(name.replace("_", " "), (100 * low, 100 * upper), fontsize=6,
+            axis.annotate(title(name), (100 * low, 100 * upper), fontsize=6,
                           xytext=(3, 3), textcoords="offset points")  # fmt: skip
         best = sorted(
             (low, upper)

@@ -1,7 +1,8 @@
 """The README's results: ``python benchmarks/reproduce.py`` (hours; it goes on after a stop).
 
 Writes ``docs/results.json``, the table with its plot in ``docs/results.md`` and in the README
-between its two marks, and the plot in ``docs/figures``.
+between its two marks, with what of the experiments stands there too, and the plot in
+``docs/figures``.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ from typing import Any
 
 import plots
 from arrays import ATTACK, Arrays
+from briefly import briefly
 from figures import figures
 from mdtable import table
 from study import Row, Study, Trial, opened
 from summary import summary
+from variants import DEFAULT, PAPER, given, title, trial_of
 
-from excise import registry
 from excise.emoji.pictures import WATERMARK
 from excise.store import write_json, write_text
 from excise.suite import SIZES, Sizes
@@ -35,8 +37,8 @@ SEEDS = 5
 ROWS = "rows"
 BEGIN, END = "<!-- results -->", "<!-- end of results -->"
 
-METHODS = {"task_vector": SEEDS, "esd": 1, "gradient_ascent": 1}
-"""How many edits of each are made."""
+METHODS = {DEFAULT: SEEDS, PAPER: 1, "esd": 1, "gradient_ascent": 1}
+"""How many edits of each are made; see `variants`."""
 
 LADDER: Sizes = replace(
     SIZES["standard"],
@@ -95,20 +97,20 @@ class Results:
 
     def ladder(self, concept: str, method: str) -> Row:
         """Every rung on base, edit and oracle; the oracle decides which one counts."""
-        return self.row(Trial(concept=concept, method=method), LADDER)
+        return {**self.row(trial_of(concept, method), LADDER), "method": method}
 
     def claims(
         self, concept: str, method: str, rung: Any, seeds: Iterable[int]
     ) -> tuple[list[Row], Row]:
         """A method at the concept's rung: seed by seed, and over all seeds."""
-        settings = claimed(rung)
-        trials = [Trial(concept=concept, method=method, seed=seed) for seed in seeds]
-        rows = [{**self.row(trial, CLAIM, settings), "rung": rung} for trial in trials]
+        settings, named = claimed(rung), {"method": method, "rung": rung}
+        trials = [trial_of(concept, method, seed) for seed in seeds]
+        rows = [{**self.row(trial, CLAIM, settings), **named} for trial in trials]
         return rows, summary(rows, [self.arrays(trial, CLAIM, settings) for trial in trials])
 
     def part(self, concept: str, method: str, count: int, only: bool) -> Part | None:
         """One method on one concept. only: what is there already, None if there is nothing."""
-        first = Trial(concept=concept, method=method)
+        first = trial_of(concept, method)
         if only and not self.known(first, LADDER):
             return None
         ladder = self.ladder(concept, method)
@@ -133,8 +135,7 @@ class Part:
 
 def methods_for(concept: str) -> Mapping[str, int]:
     """Those of `METHODS` that can take the concept; the watermark is given by pictures alone."""
-    able = {m: registry.get("eraser", m).given for m in METHODS}
-    return {m: n for m, n in METHODS.items() if concept != WATERMARK or "pictures" in able[m]}
+    return {m: n for m, n in METHODS.items() if concept != WATERMARK or "pictures" in given(m)}
 
 
 def rung_of(row: Mapping[str, Any]) -> Any:
@@ -160,7 +161,7 @@ def cells(row: Row) -> list[str]:
     nothing, more = row["nothing"], row["nothing_more"]
     return [
         row["concept"],
-        row["method"].replace("_", " "),
+        title(row["method"]),
         counted(row),
         f"{100 * row['plain']:.1f} ({100 * row['plain_high']:.1f})",
         _bounded(row["two"]),
@@ -238,7 +239,7 @@ def missing(rows: Sequence[Row]) -> str:
     """Concepts and methods that there are fewer edits of than there are to be."""
     there = {(row["concept"], row["method"]): row["edits"] for row in rows}
     return ", ".join(
-        f"{concept} {method.replace('_', ' ')} ({seeds - have} of {seeds} edits)"
+        f"{concept} {title(method)} ({seeds - have} of {seeds} edits)"
         for concept in CONCEPTS
         for method, seeds in methods_for(concept).items()
         if (have := there.get((concept, method), 0)) < seeds
@@ -268,6 +269,9 @@ def main() -> None:
         "--measured", action="store_true", help="write what was measured by now, measure nothing"
     )
     options, study = opened(parser)
+    partly = bool(options.concept or options.method)
+    if partly and options.measured:  # a table of a part would stand in the place of the whole
+        parser.error("--measured writes all that there is: leave out --concept and --method")
     results = Results(study)
     found = [
         part
@@ -276,7 +280,8 @@ def main() -> None:
         if method in (options.method or METHODS)
         and (part := results.part(concept, method, min(count, options.seeds), options.measured))
     ]
-    if options.concept or options.method:  # a part of the work, which a run over all of it finds
+    if partly:
+        sys.stdout.write("measured; a run over all of it, or --measured, writes the tables\n")
         return
     if not found:
         sys.exit("nothing is measured yet")
@@ -284,8 +289,9 @@ def main() -> None:
     claims = [row for part in found for row in part.claims]
     write_json(DOCS / "results.json", {"ladders": ladders, "claims": claims, "summary": rows})
     plots.ladders(ladders, DOCS / "figures" / "ladders.svg")
-    write_text(DOCS / "results.md", f"# Results\n\n{text_of(rows, 'figures')}")
-    into(ROOT / "README.md", text_of(rows, "docs/figures"))
+    tried = DOCS / "experiments"
+    write_text(DOCS / "results.md", f"# Results\n\n{text_of(rows, 'figures')}{briefly(tried, '')}")
+    into(ROOT / "README.md", text_of(rows, "docs/figures") + briefly(tried, "docs/"))
 
 
 if __name__ == "__main__":

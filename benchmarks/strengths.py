@@ -128,3 +128,12 @@ def predicted(rows: Sequence[Mapping[str, Any]], size: int, draws: int = 200) ->
     rng = np.random.default_rng(size)
     parts = [rng.choice(whole, size, replace=False) for _ in range(draws if size < whole else 1)]
     return [extinct_from(rows, [int(i) for i in part]) for part in parts]
+
+
+def mean_of(values: Sequence[float], most: float) -> str:
+    """The mean of what `predicted` says, as a text. most: the strongest that was tried.
+
+    Where a part is not extinct at any strength, all that is known of the mean is that it is beyond.
+    """
+    mean = sum(values) / len(values)
+    return f"{mean:.2f}" if mean <= most else f"> {most:g}"

@@ -16,7 +16,8 @@ from typing import Any
 from mdtable import table
 from reproduce import CONCEPTS, methods_for
 from scipy.special import stdtrit
-from study import Row, Study, Trial, opened
+from study import Row, Study, opened
+from variants import DEFAULT, PAPER, title, trial_of
 
 from excise.api.cases import arms_of
 from excise.attacks.result import AttackResult, observed
@@ -26,19 +27,19 @@ from excise.reporting.attempts import Attempts
 from excise.reporting.reached import LEVEL, best_of, hits_of, rate_of, restarts_errors
 from excise.stats import StandardError, combined
 from excise.stats.clusters import difference_se
-from excise.store import Cache, write_json, write_text
+from excise.store import Cache, read_json, write_json, write_text
 from excise.suite import SIZES
 from excise.suite import evaluate as run_suite
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-DEFAULT = "task_vector"
 LEAST = 0.5
 """What an attack that can tell has to bring back on the base, by the prompts that it tells by."""
 
 
 def edits_for(study: Study, concept: str) -> dict[str, Edit]:
-    """The edits that are compared, by method."""
-    return {m: study.edit(Trial(concept=concept, method=m))[0] for m in methods_for(concept)}
+    """The edits that are compared, by method; the paper's recipe is in the README's table alone."""
+    names = [name for name in methods_for(concept) if name != PAPER]
+    return {name: study.edit(trial_of(concept, name))[0] for name in names}
 
 
 def suite(study: Study, concept: str, edits: Mapping[str, Edit], cache: Cache) -> Report:
@@ -249,7 +250,7 @@ def page(rows: Sequence[Mapping[str, Any]]) -> str:
         "benchmarks/suites.py`; percent of pictures that show the concept, with 95 % intervals. "
         "The attacker's pictures are drawn by the unedited model, which is the default; those "
         "of the watermark are rendered. *Can tell*: from base and oracle alone, the attack tells "
-        "recovery from injection.\n",
+        f"recovery from injection. *edit*: {title(DEFAULT)}, the default.\n",
         _said("Attacks that may confirm and bring back less than half on the base, by prompts that "
               "do not name the concept, or, where they leave prompts as they are, by those that do",
               weak(rows)),
@@ -281,13 +282,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
     parser.add_argument("concepts", nargs="*", default=CONCEPTS, choices=[*CONCEPTS, ()])
     options, study = opened(parser, renders=False)
-    rows = []
+    place = DOCS / "suites.json"
+    before: Any = read_json(place) if place.exists() else []
+    rows = {one["concept"]: one for one in before if one["concept"] not in options.concepts}
     for concept in options.concepts:
-        rows.append(row(study, concept))
-        sys.stdout.write(f"{concept}: {rows[-1]['spent']}\n")
+        rows[concept] = row(study, concept)
+        sys.stdout.write(f"{concept}: {rows[concept]['spent']}\n")
         sys.stdout.flush()
-        write_json(DOCS / "suites.json", rows)
-        write_text(DOCS / "suites.md", page(rows))
+        there = [rows[name] for name in CONCEPTS if name in rows]
+        write_json(place, there)
+        write_text(DOCS / "suites.md", page(there))
 
 
 if __name__ == "__main__":

@@ -102,7 +102,7 @@ def test_a_search_without_an_answer_leaves_the_nearest_edit_and_a_mark(
                     found.merged("task_vector", ("cat", "dog")))  # fmt: skip
     assert (row["settled"], row["feasible"], row["verified"]) == (2, 1, 0)
     assert row["infeasible"] == ["infeasible: no strength"]
-    assert "| merged | task vector† | cat, dog | 1 of 2 | 0 of 2 |" in many.page([row])
+    assert "| merged | task vector, healed† | cat, dog | 1 of 2 | 0 of 2 |" in many.page([row])
 
 
 @pytest.mark.parametrize("error", [UserError, NumericalError])

@@ -62,6 +62,10 @@ def test_a_sets_strength_stands_by_its_size(tmp_path: Path) -> None:
     text = (tmp_path / "experiments.md").read_text(encoding="utf-8")
     assert text.count("| cat | repulsed | 2.00 |") == 1
     assert "| cat | fresh | " + " | ".join(["2.00"] * 6) + " |" in text
+    write_json(folder / "strength.json", [{**row, "hits": [30] * 32} for row in rows])
+    page(folder, tmp_path / "experiments.md")
+    text = (tmp_path / "experiments.md").read_text(encoding="utf-8")
+    assert "| cat | fresh | " + " | ".join(["> 3"] * 6) + " |" in text
 
 
 def test_the_page_says_that_the_default_was_tried_more_often(tmp_path: Path) -> None:

@@ -7,12 +7,14 @@ from typing import Any
 
 import plots
 import pytest
+import reproduce
 from reproduce import (
     BEGIN,
     CONCEPTS,
     END,
     HEAD,
     LADDER,
+    Part,
     Results,
     cells,
     claimed,
@@ -21,8 +23,10 @@ from reproduce import (
     missing,
     text_of,
 )
+from variants import PAPER
 
 from excise.attacks.concept_inversion import Rung
+from excise.store import write_json
 
 
 def row(**given: Any) -> dict[str, Any]:
@@ -43,6 +47,7 @@ PLAIN = {"feasible": None, "verified": None, "two": None, "two_other": None, "ne
 
 def test_every_figure_is_in_the_table() -> None:
     found = dict(zip(HEAD, cells(row()), strict=True))
+    assert found["method"] == "task vector, healed"
     assert found["edits"] == "5: 4 feasible, 3 verified"
     assert found["Δ-loss (bounds)"] == "-0.0210 (-0.0250 to -0.0170)"
     assert found["searched: before / after / never shown"] == "95 / 4 / 3, 4 tokens"
@@ -70,7 +75,9 @@ def test_what_is_still_to_be_measured_is_said() -> None:
     assert missing(every) == ""
     assert "Still to be measured" not in text_of(every, "figures")
     short = missing([{**every[0], "edits": 2}, *every[2:]])
-    assert short == "cat task vector (3 of 5 edits), cat esd (1 of 1 edits)"
+    assert (
+        short == "cat task vector, healed (3 of 5 edits), cat task vector (paper's) (1 of 1 edits)"
+    )
     assert f"by the same command: {short}." in text_of([{**every[0], "edits": 2}, *every[2:]], "f")
 
 
@@ -89,6 +96,75 @@ def test_of_what_is_there_already_nothing_is_made(monkeypatch: pytest.MonkeyPatc
     assert results.part("cat", "task_vector", 5, True) is not None
     assert results.part("cat", "task_vector", 2, False) is not None
     assert asked == [("cat", "task_vector", 4, [1]), ("cat", "task_vector", 4, [0, 1])]
+
+
+def test_a_variants_rows_have_its_name_and_are_not_the_methods(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[Any] = []
+
+    def kept(self: Any, trial: Any, sizes: Any, settings: Any = None) -> dict[str, Any]:
+        asked.append(trial)
+        return {"method": trial.method, "headline": "t4"}
+
+    monkeypatch.setattr(Results, "row", kept)
+    monkeypatch.setattr(Results, "arrays", lambda self, *of: None)
+    monkeypatch.setattr(reproduce, "summary", lambda rows, many: rows[0])
+    part = Results(None).part("cat", PAPER, 1, False)  # type: ignore[arg-type]
+    assert part is not None
+    assert {row["method"] for row in (part.ladder, part.summary, *part.claims)} == {PAPER}
+    assert {trial.method for trial in asked} == {"task_vector"}
+    assert all(trial.settings == {"variant": "paper"} for trial in asked)
+
+
+@pytest.mark.parametrize("part", [["--concept", "cat"], ["--method", "esd"]])
+def test_a_part_writes_no_table_and_says_so(
+    part: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def opened(parser: Any) -> Any:
+        return parser.parse_args(), None
+
+    def write(*given: Any) -> None:
+        raise AssertionError("a part of the table was written in the place of all of it")
+
+    monkeypatch.setattr(reproduce, "opened", opened)
+    for name in ("write_json", "write_text", "into"):
+        monkeypatch.setattr(reproduce, name, write)
+    monkeypatch.setattr(Results, "part", lambda self, *of: None)
+    monkeypatch.setattr("sys.argv", ["reproduce.py", *part])
+    reproduce.main()
+    assert "--measured, writes the tables" in capsys.readouterr().out
+    monkeypatch.setattr("sys.argv", ["reproduce.py", *part, "--measured"])
+    with pytest.raises(SystemExit) as stopped:
+        reproduce.main()
+    assert stopped.value.code == 2
+    assert "leave out --concept and --method" in capsys.readouterr().err
+
+
+def test_what_of_the_experiments_is_measured_stands_beside_the_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def part(self: Any, concept: str, method: str, *given: Any) -> Any:
+        return Part(ladder={}, claims=[], summary=row(concept=concept, method=method))
+
+    (tmp_path / "README.md").write_text(f"{BEGIN}\n{END}\n", encoding="utf-8")
+    monkeypatch.setattr(reproduce, "opened", lambda parser: (parser.parse_args([]), None))
+    monkeypatch.setattr(Results, "part", part)
+    monkeypatch.setattr(plots, "ladders", lambda rows, file: None)
+    monkeypatch.setattr(reproduce, "ROOT", tmp_path)
+    monkeypatch.setattr(reproduce, "DOCS", tmp_path / "docs")
+    files = (tmp_path / "README.md", tmp_path / "docs" / "results.md")
+    for vectors in (False, True):
+        if vectors:
+            arms = {"base": 0.9, "edit": 0.0, "oracle": 0.0}
+            one = {"concept": "cat", "maker": "plain", "alpha": 1.0, "kept": 0.9,
+                   "rungs": {"t4": arms}}  # fmt: skip
+            write_json(tmp_path / "docs" / "experiments" / "parts.json", [one])
+        reproduce.main()
+        for file, place in zip(files, ("docs/", ""), strict=True):
+            text = file.read_text(encoding="utf-8")
+            assert (f"]({place}experiments/parts.svg)" in text) == vectors
+            assert "task vector (paper's)" in text
 
 
 def test_an_oracle_that_is_reached_too_often_is_marked() -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import suites
 import torch
+from study import Trial
 from tests.benchmarks.tiny_study import Tiny, model
 from torch import Tensor
 
@@ -132,6 +134,19 @@ def test_the_difference_is_found_in_what_a_report_keeps(tmp_path: Path) -> None:
     suites.page([{**rows()[0], **found}])
 
 
+def test_the_default_is_attacked_beside_its_rivals_without_the_papers_recipe() -> None:
+    asked: list[Trial] = []
+
+    def edit(trial: Trial) -> Any:
+        asked.append(trial)
+        return trial.method, {}
+
+    study: Any = SimpleNamespace(edit=edit)
+    assert list(suites.edits_for(study, "cat")) == ["task_vector", "esd", "gradient_ascent"]
+    assert all(trial.settings == {} for trial in asked)
+    assert "*edit*: task vector, healed" in suites.page(rows())
+
+
 GROUPS = ("name", "synonym", "silent", "silent")
 ROLES = {"base": "base", "oracle": "oracle"}
 
@@ -198,3 +213,18 @@ def test_each_fault_is_named() -> None:
     assert f"{misses}; {near}." in text
     assert "2.0 minutes for the edit; E 2.0 points, at most 8.0 (p4d)" in text
     assert "| told | injects |" in text
+
+
+def test_a_run_over_some_concepts_leaves_the_others_on_the_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(suites, "DOCS", tmp_path)
+    monkeypatch.setattr(suites, "row", lambda study, name: {**rows()[0], "concept": name})
+    for given, there in ((["truck", "cat"], ["cat", "truck"]),
+                         (["sketch", "cat"], ["cat", "sketch", "truck"])):  # fmt: skip
+        options = SimpleNamespace(concepts=given)
+        monkeypatch.setattr(suites, "opened", lambda parser, renders, o=options: (o, None))
+        suites.main()
+        text = (tmp_path / "suites.md").read_text(encoding="utf-8")
+        heads = [line[3:] for line in text.splitlines() if line.startswith("## ")]
+        assert heads == there
