@@ -36,7 +36,8 @@ class RateRow(Value):
 class StrengthPoint(Value):
     """The edit at one strength. plain, searched: how often the concept is seen; the rest: kept.
 
-    norm: alpha ||tau|| / ||theta||.
+    worst: of the classes, the smallest share, and above it the smallest upper bound of any.
+    nothing: by how much pictures of nothing are more than before. norm: alpha ||tau|| / ||theta||.
     """
 
     alpha: float
@@ -45,14 +46,16 @@ class StrengthPoint(Value):
     kept: Estimate | None = None
     worst: Estimate | None = None
     neighbours: Estimate | None = None
+    nothing: Estimate | None = None
     norm: float | None = None
 
 
 class Strength(Value):
     """The search for the strength.
 
-    floors: what "gone" means, by "plain" and "searched". limits: what "kept" means, by "kept",
-    "worst" and "neighbours". erased_from: the least strength at which the concept is gone.
+    floors: what "gone" means, by "plain" and "searched". limits: what "kept" means: the least of
+    the lower bound of "kept", of the upper bound of "worst" and of "neighbours", and the most of
+    "nothing". erased_from: the least strength at which the concept is gone.
     kept_to: the largest at which the rest is kept. With feasible False, erased_from > kept_to.
     """
 

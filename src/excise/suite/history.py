@@ -13,6 +13,9 @@ from excise.reporting.figures import Estimate, Rate
 from excise.reporting.findings import Block, Blocks, Strength, StrengthPoint
 from excise.store import Artefact
 
+WORST = 0.9
+"""The one-sided level of a class's upper bound in `excise.primitives.kept`."""
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class History:
@@ -51,9 +54,9 @@ def strength(history: History) -> Strength | None:
         points=tuple(_point(row, unit) for row in found["readings"]),
         floors={"plain": floors["natural"], "searched": floors["injected"]},
         limits={
-            "kept": floors["kept"],
-            "worst": floors["worst"],
-            "neighbours": floors["neighbours"],
+            name: floors[name]
+            for name in ("kept", "worst", "neighbours", "nothing")
+            if name in floors
         },
         erased_from=found["erased_from"],
         kept_to=found["kept_to"],
@@ -66,15 +69,30 @@ def _point(row: Mapping[str, Any], unit: float | None) -> StrengthPoint:
     kept = row["kept"]
     k, n = (sum(pair[i] for pair in row["embeddings"]) for i in (0, 1))
     near = [c["ratio"] for c in kept["classes"].values() if c["near"] and c["ratio"] is not None]
+    nothing: Mapping[str, Any] | None = kept.get("nothing")
     return StrengthPoint(
         alpha=row["alpha"],
         plain=Rate.of(*row["plain"]),
         searched=Rate.of(k, n) if n else None,
         kept=Estimate(value=kept["mean"], low=kept["lower"], level=kept["level"]),
-        worst=None if kept["worst"] is None else Estimate(value=kept["worst"]["ratio"]),
+        worst=_worst(kept),
         neighbours=Estimate(value=sum(near) / len(near)) if near else None,
+        nothing=None if nothing is None else Estimate(value=nothing["value"]),
         norm=None if unit is None else row["alpha"] * unit,
     )
+
+
+def _worst(kept: Mapping[str, Any]) -> Estimate | None:
+    """The smallest share of a class, and the bound that the rule tests: the smallest upper one.
+
+    The worst of many classes is low by chance already, so only what is shown to be low counts.
+    """
+    if kept["worst"] is None:
+        return None
+    able = [c for name, c in kept["classes"].items() if name not in kept.get("weak", ())]
+    highs = [c["high"] for c in able if c.get("high") is not None]
+    value = kept["worst"]["ratio"]
+    return Estimate(value=value, high=min(highs), level=WORST) if highs else Estimate(value=value)
 
 
 def blocks(history: History) -> Blocks | None:

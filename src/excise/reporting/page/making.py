@@ -11,7 +11,7 @@ from excise.reporting.page.looks import cell, mark
 from excise.reporting.page.parts import Facts, Figure, Part, Section, Slider, Table
 from excise.reporting.page.strips import Uris, strip
 from excise.reporting.record import Record
-from excise.reporting.wording import number, percent, seconds, size
+from excise.reporting.wording import number, percent, points, seconds, size
 
 # The attribute of a point, and how its line looks: erasure, then what is kept.
 LINES = (
@@ -26,7 +26,7 @@ LINES = (
 # How each floor came to be: only that for plain words may have been raised to what was measured.
 SAID = {
     "plain": " (as stated, or the judge's false alarms)",
-    "searched": " (as stated, not measured)",
+    "searched": " over all inputs (as stated, not measured), and no input more often beyond chance",
 }
 MEANT = {
     "plain": "in plain words",
@@ -34,6 +34,15 @@ MEANT = {
     "kept": "on average",
     "worst": "of the worst class",
     "neighbours": "of what is closest",
+    "nothing": "of pictures at all",
+}
+# What is tested: not the figure itself, where chance alone may move it.
+TESTED = {
+    "kept": "at least {} for sure: the lower end that stands beside the figure is what is tested",
+    "worst": "not shown to be under {}: of many classes one is low by chance alone, so the upper "
+    "end that stands beside the figure is what is tested",
+    "neighbours": "at least {}, the figure as it is",
+    "nothing": "nothing can be recognised in at most {} more of them than before",
 }
 
 
@@ -55,7 +64,12 @@ def strength(record: Record, uris: Uris, series: Sequence[Series]) -> Section | 
         )
         lead += found.note
         parts += [
-            Figure(chart=_strength_chart(found), table=_strength_table(found)),
+            Figure(
+                chart=_strength_chart(found),
+                table=_strength_table(found),
+                caption="Lines are the figures. What is tested may be an end of one, which stands "
+                "beside it in the table: below is which.",
+            ),
             Facts(rows=_ends(found)),
         ]
     if not parts:
@@ -101,9 +115,16 @@ def _ends(found: Strength) -> tuple[tuple[str, str], ...]:
         (f"“Gone” means {MEANT.get(name, name)}", f"seen in at most {percent(v)}{SAID[name]}")
         for name, v in found.floors.items()
     ]
-    rows += [(f"“Kept” means {MEANT.get(name, name)}", f"at least {percent(v)}")
-             for name, v in found.limits.items()]  # fmt: skip
+    rows += [
+        (f"“Kept” means {MEANT.get(name, name)}", _tested(name, limit))
+        for name, limit in found.limits.items()
+    ]
     return tuple(rows)
+
+
+def _tested(name: str, limit: float) -> str:
+    shown = points(limit) if name == "nothing" else percent(limit)
+    return TESTED.get(name, "at least {}").format(shown)
 
 
 def _of(point: StrengthPoint, key: str) -> Rate | Estimate | None:
@@ -142,12 +163,19 @@ def _strength_chart(found: Strength) -> Chart:
 def _strength_table(found: Strength) -> Table:
     used = [s for s in LINES if any(_of(p, s.key) for p in found.points)]
     norms = any(point.norm is not None for point in found.points)
+    blank = any(point.nothing is not None for point in found.points)
     return Table(
-        head=("strength", *(s.label for s in used), *(("change of weights",) if norms else ())),
+        head=(
+            "strength",
+            *(s.label for s in used),
+            *(("more pictures of nothing",) if blank else ()),
+            *(("change of weights",) if norms else ()),
+        ),
         rows=tuple(
             (
                 number(p.alpha),
                 *(cell(_of(p, s.key)) for s in used),
+                *((points(p.nothing.value) if p.nothing else "–",) if blank else ()),
                 *((percent(p.norm) if p.norm is not None else "–",) if norms else ()),
             )
             for p in found.points
