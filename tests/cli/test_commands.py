@@ -9,12 +9,11 @@ from tests.cli.calling import call
 from tests.reporting import factory
 
 from excise import api
-from excise.api.loading import history_of, keep_history
+from excise.api.loading import history_of
 from excise.cli import dry
-from excise.edit import Edit, record_folder
+from excise.edit import Edit, Making, record_folder
 from excise.errors import Infeasible
 from excise.models.load import load
-from excise.suite.history import History
 
 
 def test_erase_passes_on_what_it_is_given(
@@ -108,7 +107,7 @@ def test_demo_reports_on_what_comes_nearest_where_no_strength_does_it(
 
     def in_vain(*given: Any, **named: Any) -> None:
         goal = named["out"]
-        keep_history(goal, History(record={"nearest": 2.0}))
+        Making(record={"nearest": 2.0}).save(record_folder(goal))
         found(*given, **{**named, "out": record_folder(goal) / "nearest.safetensors"})
         raise Infeasible("no strength does it", details={})
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,7 +13,7 @@ from tests.edit.fake import MADE, SHAPES, edits, model
 from torch import Tensor
 
 from excise import Concept
-from excise.edit import BaseMatch, Edit, LowRank, Recipe, Sparse, record_folder
+from excise.edit import BaseMatch, Edit, LowRank, Making, Recipe, Sparse, record_folder
 from excise.errors import BadFile, UnknownName, UserError, WrongBase
 from excise.hooks.adapter import Adapter
 from excise.hooks.negative_prompt import NegativePrompt
@@ -168,6 +168,37 @@ def test_others_may_read_it_as_any_new_file(tmp_path: Path) -> None:
 
 def test_the_record_lies_beside_the_edit(tmp_path: Path) -> None:
     assert record_folder(tmp_path / "no-cat.safetensors") == tmp_path / "no-cat.record"
+
+
+def test_what_was_just_made_keeps_its_record_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "no-cat.safetensors"
+    tensors = {"choose/0/x": torch.ones(2)}
+    edit = rich().made(Making(record={"costs": {}}, tensors=tensors))
+    assert edit == rich()
+    edit.save(path)
+    rich().save(tmp_path / "alone.safetensors")
+    assert path.read_bytes() == (tmp_path / "alone.safetensors").read_bytes()
+    assert {one.name for one in tmp_path.iterdir()} == {
+        "no-cat.safetensors", "no-cat.record", "alone.safetensors",
+    }  # fmt: skip
+    read = Edit.load(path)
+    for one in (edit, read):
+        assert one.making is not None
+        assert one.making.record == {"costs": {}}
+        assert torch.equal(one.making.tensors["choose/0/x"], tensors["choose/0/x"])
+    # What brings it back goes nowhere by itself, and is not that of another edit.
+    read.save(tmp_path / "release" / "no-cat.safetensors")
+    assert [one.name for one in (tmp_path / "release").iterdir()] == ["no-cat.safetensors"]
+    changed = (edit + edit, read.guard(), replace(edit, recipe=MADE))
+    assert [one.making for one in changed] == [None] * len(changed)
+
+
+def test_a_record_that_is_none_is_a_bad_file(tmp_path: Path) -> None:
+    path = tmp_path / "no-cat.safetensors"
+    rich().made(Making(record={"costs": {}})).save(path)
+    (tmp_path / "no-cat.record" / "record.json").write_text("[]")
+    with pytest.raises(BadFile, match="record.json"):
+        _ = Edit.load(path).making
 
 
 def test_what_could_not_be_read_again_is_not_written(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 from excise import registry
 from excise.api.concepts import ConceptSource, concepts_of
 from excise.api.judging import JudgeSource, judges_for, tried
-from excise.api.loading import Source, keep_history, load
-from excise.edit import Edit
+from excise.api.loading import Source, load
+from excise.edit import Edit, Making
 from excise.edit.file import SUFFIX, record_folder
 from excise.erasers.base import Eraser
 from excise.errors import BadFile, BadSetting, Infeasible, MissingJudge
@@ -19,7 +19,6 @@ from excise.method import Budget
 from excise.progress import SILENT, Progress
 from excise.settings import build, recipe
 from excise.store import Stages, check_writable
-from excise.suite.history import History
 from excise.types import Concept, Judge, Kind, TextToImage
 
 PLACES = ("selector", "subset")
@@ -47,7 +46,7 @@ def erase(
         one; the edit then says that it is not verified. search: False asks for that expressly.
     out: ``NAME.safetensors`` to save it to. ``NAME.record`` beside it holds how it was found, which
         reports need and which brings the concept back, and the stages from which a run that was
-        killed goes on to the same bytes.
+        killed goes on to the same bytes. Without it ``Edit.save`` writes both, less the stages.
 
     Raises:
         UnknownName: of a model, concept or method. BadSetting, BadConcept, BadFile: as they say.
@@ -68,10 +67,10 @@ def erase(
         if goal is not None:
             _keep_ends(goal, error)
         raise
+    edit = found.edit.made(Making(record=found.record, tensors=found.tensors))
     if goal is not None:
-        keep_history(goal, History(record=found.record, tensors=found.tensors))
-        found.edit.save(goal)
-    return found.edit
+        edit.save(goal)
+    return edit
 
 
 def eraser_of(
@@ -167,6 +166,7 @@ def _keep_ends(goal: Path, error: Infeasible) -> None:
     details: dict[str, Any] = dict(error.details)
     ends: Mapping[str, Edit] = details.pop("ends", {})
     tensors = details.pop("tensors", {})
-    folder = keep_history(goal, History(record=details, tensors=tensors))
+    folder = record_folder(goal)
+    Making(record=details, tensors=tensors).save(folder)
     for name, edit in ends.items():
         edit.save(folder / f"{name}{SUFFIX}")

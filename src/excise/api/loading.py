@@ -9,12 +9,10 @@ from typing import Any
 
 import torch
 
-from excise.edit import Edit
-from excise.edit.file import record_folder
-from excise.errors import BadFile, BadSetting, suggest
+from excise.edit import Edit, Making
+from excise.errors import BadSetting, suggest
 from excise.models.base import DiffusionModel
 from excise.models.load import load as load_model
-from excise.store import load_tensors, read_json, save_tensors, write_json
 from excise.suite.history import History
 from excise.types import TextToImage
 
@@ -64,30 +62,8 @@ def edit_of(source: EditSource) -> Edit:
 
 
 def history_of(source: EditSource | None) -> History:
-    """The record beside an edit's file, or that in which it was kept; empty if there is none."""
-    if source is None or isinstance(source, Edit):
+    """The record of an edit, of which one that was just made or read knows; empty without one."""
+    if source is None:
         return History()
-    own = record_folder(Path(source))
-    around = Path(source).absolute().parent  # where both ends of an infeasible search are kept
-    folders = [own, around] if around.suffix == own.suffix else [own]
-    folder = next((one for one in folders if (one / "record.json").exists()), None)
-    if folder is None:
-        return History()
-    record = read_json(folder / "record.json")
-    if not isinstance(record, dict):
-        raise BadFile(f"expected a JSON object in {folder / 'record.json'}; erase again")
-    table = folder / "record.safetensors"
-    tensors = load_tensors(table)[0] if table.exists() else {}
-    return History(record=record, tensors=tensors)
-
-
-def keep_history(path: Path, history: History) -> Path:
-    """Write the record beside an edit's file; the folder. It must not be released with the edit."""
-    folder = record_folder(path)
-    write_json(folder / "record.json", dict(history.record))
-    table = folder / "record.safetensors"
-    if history.tensors:
-        save_tensors(table, dict(history.tensors))
-    else:
-        table.unlink(missing_ok=True)
-    return folder
+    found = source.making if isinstance(source, Edit) else Making.beside(Path(source))
+    return History() if found is None else History(record=found.record, tensors=found.tensors)

@@ -3,6 +3,7 @@
 from excise.edit.base import Base, BaseMatch, BaseTensor
 from excise.edit.encodings import Dense, Encoded, LowRank, Sparse
 from excise.edit.file import record_folder
+from excise.edit.making import Making
 from excise.edit.recipe import Recipe
 from excise.edit.value import Edit
 
@@ -14,6 +15,7 @@ __all__ = [
     "Edit",
     "Encoded",
     "LowRank",
+    "Making",
     "Recipe",
     "Sparse",
     "record_folder",

@@ -50,6 +50,8 @@ def save(edit: Edit, path: Path) -> None:
         for suffix, part in delta.parts.items()
     }
     tensors |= {f"hook/{i}/{n}": t for i, hook in enumerate(hooks) for n, t in hook.tensors.items()}
+    if edit._making is not None:  # first, so that no edit lies there without it
+        edit._making.save(record_folder(path))
     save_tensors(path, tensors, _meta(edit, hooks))
 
 

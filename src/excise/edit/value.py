@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +18,7 @@ from excise.edit import algebra
 from excise.edit.algebra import Groups
 from excise.edit.base import Base, BaseMatch
 from excise.edit.encodings import Decoded, Encoded, own, smallest
+from excise.edit.making import Making
 from excise.edit.packing import holds_tensors, pack
 from excise.edit.recipe import Recipe
 from excise.errors import NumericalError, UserError, WrongBase
@@ -46,8 +48,11 @@ class Edit:
     hooks: tuple[Hook, ...] = ()
     recipe: Recipe
     base: Base = field(default_factory=Base)
-    # Not part of the value: which weights were hashed and found right, by their checksum.
+    # Not part of the value, nor of an edit that is made from this one: which weights were hashed
+    # and found right, by their checksum; how it was found; the file that it was read from.
     _seen: dict[str, int] = field(default_factory=dict, init=False, repr=False)
+    _making: Making | None = field(default=None, init=False, repr=False)
+    _file: Path | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         found: dict[str, Encoded] = {}
@@ -127,6 +132,23 @@ class Edit:
         if not self.hooks:
             return "task_vector"
         return "edit" if self.deltas else "guard"
+
+    @property
+    def making(self) -> Making | None:
+        """How it was found; None for what was combined or changed since, or lost its record.
+
+        Raises:
+            BadFile: the record beside its file is damaged.
+        """
+        if self._making is None and self._file is not None:
+            return Making.beside(self._file)
+        return self._making
+
+    def made(self, making: Making) -> Edit:
+        """The same edit, which knows how it was found and keeps that beside its file."""
+        found = copy(self)
+        object.__setattr__(found, "_making", making)
+        return found
 
     @cached_property
     def digest(self) -> str:
@@ -269,6 +291,10 @@ class Edit:
     def save(self, path: Path | str) -> None:
         """Write ``NAME.safetensors``, whole or not at all; the same edit gives the same bytes.
 
+        Of one that was just made the record is written too, as ``NAME.record`` beside it: reports
+        need it, and it must not be handed on with the edit. One that was read from a file, or made
+        from others, leaves none.
+
         Raises:
             UserError: a hook is not registered. BadFile: another suffix. As `save_tensors`.
         """
@@ -286,7 +312,9 @@ class Edit:
         """
         from excise.edit.file import load
 
-        return load(Path(path))
+        found = load(Path(path))
+        object.__setattr__(found, "_file", Path(path))
+        return found
 
     def bake(self, model: TextToImage, folder: Path | str, *, transfer: bool = False) -> BaseMatch:
         """Write the whole model with the edit in its weights, to a new folder that diffusers loads.

@@ -10,11 +10,13 @@ from excise.reporting import Rate, RateRow
 from excise.suite.checks import CHECKS, raised
 from excise.suite.checks.references import (
     base_lacks_concept,
+    no_record,
     not_verified,
     nothing_to_keep,
     oracle_shows_concept,
     references_missing,
 )
+from excise.suite.history import History
 
 
 def plain(base: int, oracle: int) -> Any:
@@ -56,6 +58,14 @@ def test_a_strength_that_nobody_saw_work_is_told(verified: bool) -> None:
     edit = record.subject.edit.model_copy(update={"verified": verified})
     record = record.model_copy(update={"subject": record.subject.model_copy(update={"edit": edit})})
     assert names(not_verified(evidence(record=record))) == ([] if verified else ["not_verified"])
+
+
+def test_an_edit_of_which_nobody_knows_how_it_was_made_is_told() -> None:
+    made = factory.record().record
+    (check,) = no_record(evidence(record=made))
+    assert (check.name, check.level) == ("no_record", "info")
+    assert names(no_record(evidence(record=made, history=History(record={"costs": {}})))) == []
+    assert names(no_record(evidence(record=empty()))) == []  # a model that was handed over
 
 
 def test_every_check_says_when_it_is_raised_and_why() -> None:

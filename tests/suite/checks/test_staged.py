@@ -178,7 +178,7 @@ def test_an_edit_beside_nothing_that_nobody_verified(case: Case) -> None:
     report = case.run(case.edit(alone), base=None, oracle=None, others=(), sizes=PLAIN)
     assert raised(report) == {"not_verified"}
     said = {check.name for check in report.record.checks if check.level == "info"}
-    assert said == {"no_base", "no_oracle", "one_judge"}
+    assert said == {"no_base", "no_oracle", "no_record", "one_judge"}
 
 
 # Judges.

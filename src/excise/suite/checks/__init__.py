@@ -14,6 +14,7 @@ from excise.suite.checks.judging import floors_differ, judges_disagree
 from excise.suite.checks.numbers import not_finite, power
 from excise.suite.checks.references import (
     base_lacks_concept,
+    no_record,
     not_verified,
     nothing_to_keep,
     oracle_shows_concept,
@@ -44,6 +45,7 @@ CHECKS: tuple[Looks, ...] = (
     gradients_vanish,
     power,
     nothing_to_keep,
+    no_record,
     not_verified,
 )
 

@@ -83,6 +83,24 @@ def nothing_to_keep(seen: Evidence) -> Iterator[Check]:
         )
 
 
+def no_record(seen: Evidence) -> Iterator[Check]:
+    """Nobody knows how the edit was made.
+
+    Raised if: there is no record of it, as ``NAME.record`` beside its file or in the edit itself.
+    Explanation: pictures and inputs that it was made with cannot be told from the attacker's, and
+    how its strength was chosen cannot be shown.
+    """
+    if seen.record.subject.edit is not None and not seen.history.record:
+        yield Check(
+            name="no_record",
+            level="info",
+            found="There is no record of how the edit was made.",
+            meaning="Whether it was made with pictures or inputs that it was attacked with could "
+            "not be checked, nor how its strength was chosen.",
+            advice="Keep NAME.record beside NAME.safetensors.",
+        )
+
+
 def not_verified(seen: Evidence) -> Iterator[Check]:
     """The edit's strength was never seen to work.
 
