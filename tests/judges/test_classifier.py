@@ -163,3 +163,23 @@ def test_the_embedded_judges_labels_are_in_the_order_that_says_what_a_thing_is()
     before = judging.LABELS[: judging.LABELS.index("nothing")]
     assert before == judging.THINGS
     assert not {"plain", "sketch", "watermark"} & set(before)
+
+
+@pytest.mark.parametrize(
+    ("quality", "known"),
+    [
+        ({"cat": {"threshold": 0.8, "false_alarms": 0.004}}, {"cat": 0.004}),
+        ({"cat": {"threshold": 0.5, "false_alarms": 0.004}}, {}),  # measured at another cut
+        ({"cat": {"threshold": 0.8}, "whale": {"threshold": 0.5, "false_alarms": 0.1}}, {}),
+        ({"cat": {"threshold": 0.8, "false_alarms": 4}}, {}),
+        (["somebody", "else's"], {}),
+        (None, {}),
+    ],
+)
+def test_false_alarms_are_those_at_the_threshold_that_counts(
+    tmp_path: Path, quality: object, known: dict[str, float]
+) -> None:
+    save(tmp_path)
+    if quality is not None:
+        (tmp_path / "quality.json").write_text(json.dumps(quality))
+    assert Classifier(folder=str(tmp_path)).false_alarms == known

@@ -133,6 +133,7 @@ def test_the_bank_is_small_and_says_what_was_measured(witness: Witness) -> None:
     quality = witness._bank.quality
     assert min(quality["nearest_right"].values()) >= 0.9  # type: ignore[attr-defined]
     assert quality["hits"]["cat"] >= 0.95  # type: ignore[index]
+    assert 0 <= witness.false_alarms["cat"] <= 0.02
 
 
 def test_thresholds_were_fixed_on_glyphs_that_are_not_in_the_bank() -> None:

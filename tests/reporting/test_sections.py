@@ -28,7 +28,7 @@ from excise.reporting.page.inputs import SHOWN, inversions
 from excise.reporting.page.looks import arm_series
 from excise.reporting.page.outcome import kept
 from excise.reporting.page.parts import Facts, Figure, Fold, Pair, Table, Text
-from excise.reporting.page.trust import recipe
+from excise.reporting.page.trust import judges, recipe
 from excise.reporting.record import Record
 from excise.reporting.wording import between
 
@@ -151,6 +151,23 @@ def test_a_floor_that_no_model_measured_is_said_to_be_one(report: Report) -> Non
     section = attacks(measured, {}, arm_series(measured))
     assert section is not None
     assert "not used, since what was measured counts" in facts(section.parts)["Stated floor"]
+
+
+def test_a_column_in_which_nobody_has_a_figure_is_left_out(report: Report) -> None:
+    series = arm_series(report.record)
+
+    def shown(record: Record) -> Table:
+        section = judges(record, series)
+        assert section is not None
+        return next(p for p in section.parts if isinstance(p, Table) and p.head[0] == "who")
+
+    known = shown(report.record)
+    assert known.rows[0][known.head.index("false alarms")].startswith("0.3")
+    assert known.rows[2][known.head.index("false alarms")] == "–"
+    bare = tuple(one.model_copy(update={"false_alarms": None}) for one in report.record.judges)
+    none = shown(changed(report, judges=bare))
+    assert "false alarms" not in none.head
+    assert {len(row) for row in none.rows} == {len(none.head)}
 
 
 def test_what_restarts_that_all_failed_leave_open_stands_beside_the_bound(report: Report) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -47,6 +48,11 @@ class Labelled(ABC):
     def sources(self) -> Json:
         """What its answers depend on, as JSON values: settings, and hashes of files."""
 
+    @property
+    def false_alarms(self) -> Mapping[str, float]:
+        """Label to the share of pictures without it that pass its threshold, where measured."""
+        return {}
+
     @abstractmethod
     def scores(self, pictures: Tensor) -> Tensor:
         """float32 (n, labels), of uint8 (n, 3, h, w) or floats in [0, 1]."""
@@ -73,6 +79,28 @@ class Labelled(ABC):
         values = self.scores(pictures)[:, self.labels.index(label)]
         threshold = self.thresholds[label]
         return Score(concept=label, judge=self.title, values=values, threshold=threshold)
+
+
+def read_false_alarms(folder: Path, thresholds: Mapping[str, float]) -> dict[str, float]:
+    """Label to false alarms from `quality.json`, of labels whose threshold is the one measured.
+
+    Whatever else is in a file of that name is somebody else's, and says nothing here.
+    """
+    path = folder / "quality.json"
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    except (OSError, ValueError):
+        return {}
+    found: dict[str, float] = {}
+    for label, row in rows.items() if isinstance(rows, dict) else ():
+        if not isinstance(row, dict) or label not in thresholds:
+            continue
+        share = row.get("false_alarms")
+        if row.get("threshold") != thresholds[label] or not isinstance(share, int | float):
+            continue
+        if 0 <= share <= 1:
+            found[label] = float(share)
+    return found
 
 
 def read_thresholds(folder: Path, labels: Sequence[str], default: float = 0.5) -> dict[str, float]:

@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from excise.errors import BadFile, Unsupported
-from excise.judges.base import Labelled, read_thresholds
+from excise.judges.base import Labelled, read_false_alarms, read_thresholds
 from excise.primitives.vision import Input, batches, checkpoint, folder_hashes
 from excise.store import Json, hash_tensors
 
@@ -83,6 +83,11 @@ class Classifier(Labelled):
     def thresholds(self) -> dict[str, float]:
         """Label to threshold."""
         return read_thresholds(self.place, self.labels)
+
+    @cached_property
+    def false_alarms(self) -> dict[str, float]:
+        """Label to share, from `quality.json` beside the weights."""
+        return read_false_alarms(self.place, self.thresholds)
 
     @property
     def sources(self) -> Json:
@@ -174,6 +179,11 @@ class Live(Classifier):
     def thresholds(self) -> dict[str, float]:
         """Label to threshold."""
         return dict.fromkeys(self.labels, 0.5)
+
+    @cached_property
+    def false_alarms(self) -> dict[str, float]:
+        """Nobody has measured any."""
+        return {}
 
     @property
     def sources(self) -> Json:

@@ -131,6 +131,12 @@ class Witness(Labelled):
         return {label: self._bank.thresholds.get(label, 0.0) for label in self.labels}
 
     @property
+    def false_alarms(self) -> dict[str, float]:
+        """Label to share, from the bank."""
+        found = self._bank.quality.get("false_alarms")
+        return dict(found) if isinstance(found, dict) else {}
+
+    @property
     def sources(self) -> Json:
         """The settings, and the hash of the bank."""
         bank = sha256_file(Path(self.bank))

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, JsonValue, model_validator
 
-from excise.reporting.figures import Cost, Count, Rate, Share, Value
+from excise.reporting.figures import Cost, Count, Estimate, Rate, Share, Value
 
 Role = Literal["base", "edit", "oracle", "rival", "control"]
 Key = Annotated[str, Field(min_length=1)]
@@ -48,12 +48,16 @@ class Subject(Value):
 
 
 class JudgeFacts(Value):
-    """A judge. thresholds: by label, fixed before any edit. false_alarms: on other things."""
+    """A judge. thresholds: by label, fixed before any edit.
+
+    false_alarms: of pictures without the concept, the share that passes all the same, as it was
+    measured when the thresholds were fixed; None where nobody did.
+    """
 
     name: str
     role: Literal["judge", "auditor", "witness"] = "judge"
     thresholds: dict[str, float] = Field(default_factory=dict)
-    false_alarms: Rate | None = None
+    false_alarms: Rate | Estimate | None = None
     note: str = ""
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from excise.edit import Edit
-from excise.primitives.panel import title
-from excise.reporting.figures import Cost
+from excise.primitives.panel import label_of, title
+from excise.reporting.figures import Cost, Estimate
 from excise.reporting.subject import Arm as ArmFacts
 from excise.reporting.subject import CostRow, EditFacts, JudgeFacts, Subject
 from excise.suite.arms import Arm
@@ -89,7 +89,14 @@ def judges(bench: Bench) -> tuple[JudgeFacts, ...]:
     for panel, role in zip(panels, ROLES, strict=False):
         cuts: Mapping[str, float] = getattr(panel, "thresholds", {})
         own = {name: float(cuts[name]) for name in bench.full.names if name in cuts}
-        facts = {"name": title(panel), "role": role, "thresholds": own}
+        alarms: Mapping[str, float] = getattr(panel, "false_alarms", {})
+        share = alarms.get(label_of(panel, bench.full))
+        facts = {
+            "name": title(panel),
+            "role": role,
+            "thresholds": own,
+            "false_alarms": None if share is None else Estimate(value=share),
+        }
         found.append(JudgeFacts.model_validate({**facts, "note": getattr(panel, "note", "")}))
     return tuple(found)
 

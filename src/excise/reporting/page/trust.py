@@ -36,20 +36,25 @@ def judges(record: Record, series: Sequence[Series]) -> Section | None:
             )
         )
     if record.judges:
+        alarms = any(judge.false_alarms is not None for judge in record.judges)
         parts.append(
             Table(
-                head=("who", "role", "thresholds", "false alarms", "note"),
+                head=("who", "role", "thresholds", *(("false alarms",) if alarms else ()), "note"),
                 rows=tuple(
                     (
                         judge.name,
                         judge.role,
                         ", ".join(f"{k}: {number(v)}" for k, v in judge.thresholds.items()) or "–",
-                        cell(judge.false_alarms),
+                        *((cell(judge.false_alarms),) if alarms else ()),
                         judge.note or "–",
                     )
                     for judge in record.judges
                 ),
                 numeric=False,
+                caption="False alarms: of pictures without it, how many pass its threshold, as was "
+                "measured when the thresholds were fixed."
+                if alarms
+                else "",
             )
         )
     return Section(
