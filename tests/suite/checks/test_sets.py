@@ -9,8 +9,9 @@ import torch
 from tests.suite.arena import battery
 from tests.suite.checks.staged import bench, empty, evidence, names
 
+from excise.primitives.data import SHARES
 from excise.suite.checks import Sets
-from excise.suite.checks.sets import base_replayed, inputs_overlap, pictures_overlap
+from excise.suite.checks.sets import USES, base_replayed, inputs_overlap, pictures_overlap
 from excise.suite.history import History
 from excise.types import Prompt, Request
 
@@ -32,6 +33,32 @@ def overlap(history: History, sets: Sets) -> Any:
 def test_sets_that_share_pictures_are_told(sets: Sets, found: list[str]) -> None:
     history = History(record={"pictures": [{"hashes": ["tau", "tau2"]}]})
     assert names(overlap(history, sets)) == found
+
+
+OWN = {"tau": ("a", "b"), "find": ("c",), "choose": ("d", "e"), "check": ("f",)}
+
+
+@pytest.mark.parametrize("one", OWN)
+@pytest.mark.parametrize("other", OWN)
+def test_the_edits_own_sets_share_no_picture_pairwise(one: str, other: str) -> None:
+    sets = {**OWN, one: (*OWN[one], OWN[other][0])} if one != other else OWN
+    rows = [{"split": name, "hashes": list(hashes)} for name, hashes in sets.items()]
+    # The same split of two concepts is one set, whatever they share.
+    rows.append({"split": one, "hashes": list(OWN[one])})
+    found = list(overlap(History(record={"pictures": rows}), Sets(attacker=("x",))))
+    if one == other:
+        assert found == []
+        return
+    (check,) = found
+    assert check.name == "own_sets_overlap"
+    assert check.found.startswith("1 of the pictures")
+    assert USES[one] in check.found
+    assert USES[other] in check.found
+
+
+def test_what_an_eraser_takes_for_each_use_is_in_none_of_the_others() -> None:
+    assert set(USES) == set(SHARES) - {"attack", "test"}
+    assert set(OWN) == set(USES)
 
 
 def test_it_is_said_how_many_pictures_who_had() -> None:

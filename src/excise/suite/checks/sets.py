@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from itertools import combinations
 
 from torch import Tensor
 
@@ -13,14 +14,32 @@ from excise.suite.renders import drawn_by_base
 from excise.suite.rows import title
 from excise.types import Request, digest
 
+USES: Mapping[str, str] = {
+    "tau": "to make the change", "find": "to find inputs by", "choose": "to choose by",
+    "check": "to check by",
+}  # fmt: skip
+"""What an eraser's pictures are for, in words."""
+
 
 def pictures_overlap(seen: Evidence) -> Iterator[Check]:
     """Picture sets overlap.
 
-    Raised if: the attacker has a picture that the edit was made of, or a loss is measured on a
-    picture that either of them had; by SHA-256.
-    Explanation: the attack is then a test on the training set, and the loss is too small.
+    Raised if: two of the sets that the edit was made with (to make the change, to find inputs, to
+    choose, to check) have a picture in common; the attacker has a picture of one of them; or a loss
+    is measured on a picture that either of them had; by SHA-256.
+    Explanation: what was chosen on the pictures that it was fitted to looks better than it is, an
+    attack with them is a test on the training set, and a loss on them is too small.
     """
+    for (one, first), (other, second) in combinations(_own(seen).items(), 2):
+        if shared := first & second:
+            yield Check(
+                name="own_sets_overlap",
+                found=f"{len(shared)} of the pictures that the edit was made with are both among "
+                f"those {USES.get(one, one)} and among those {USES.get(other, other)}.",
+                meaning="What was chosen or checked on pictures that it was fitted to looks better "
+                "than it is.",
+                advice="Give more pictures, or let the model draw them.",
+            )
     made, sets = seen.history.hashes, seen.sets
     shared = made & set(sets.attacker)
     if shared:
@@ -118,6 +137,14 @@ def base_replayed(seen: Evidence) -> Iterator[Check]:
                 "replayed on it.",
                 advice="Attack the edited model itself.",
             )
+
+
+def _own(seen: Evidence) -> dict[str, set[str]]:
+    """The hashes of the edit's own pictures, by what they were for, of all concepts together."""
+    found: dict[str, set[str]] = {}
+    for row in seen.history.record.get("pictures", ()):
+        found.setdefault(str(row.get("split", "tau")), set()).update(row.get("hashes", ()))
+    return found
 
 
 def _moved(arm: Arm) -> bool:
