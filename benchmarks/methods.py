@@ -3,8 +3,8 @@
 Every edit is made at the standard budget, under its method's frozen settings. All are measured at
 the quick budget; the default, ESD and whatever no other row beats are then measured again at the
 standard one. Each edit is made in a process of its own, so that its time and its memory are its
-own. Writes ``docs/methods.md`` and ``.json``, and a front for each budget in ``docs/figures``; goes
-on after a stop.
+own. Writes ``docs/methods.md`` and ``.json`` (see `compared`), and a front for each budget in
+``docs/figures``; goes on after a stop.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from typing import Any
 
 import plots
 import torch
-from mdtable import table
+from compared import BASELINES, BESIDE, NOTHING, PERMUTED, front, fronts, page
 from reproduce import CONCEPTS
 from study import Row, Study, Trial, opened
+from variants import DEFAULT, PAPER, given, trial_of
 
 from excise import registry
 from excise.edit import Edit, Recipe
@@ -37,26 +38,19 @@ from excise.store import write_json, write_text
 from excise.suite import SIZES, Sizes
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-DEFAULT, BESIDE = "task_vector", "esd"
-NOTHING, PERMUTED = "nothing", "permuted vector"
-BASELINES = (NOTHING, PERMUTED)
-METHODS = tuple(sorted(registry.names("eraser"), key=lambda name: (name != DEFAULT, name)))
+OTHERS = sorted(name for name in registry.names("eraser") if name != DEFAULT)
+METHODS = (DEFAULT, PAPER, *OTHERS)
 LOOKS: Mapping[Budget, Sizes] = {
     "quick": replace(SIZES["quick"], cascade=False),  # every row meets the same attacks
     "standard": SIZES["standard"],
 }
 """Of what is looked at; every edit is made at the standard budget."""
 COSTS = ("seconds", "peak_bytes", "pictures")
-MARK = "†"
 
 
 def methods_for(concept: str) -> tuple[str, ...]:
     """Those that can take a concept, the baselines first; the watermark is given by pictures."""
-    able = [
-        name
-        for name in METHODS
-        if concept != WATERMARK or "pictures" in registry.get("eraser", name).given
-    ]
+    able = [name for name in METHODS if concept != WATERMARK or "pictures" in given(name)]
     return (*BASELINES, *able)
 
 
@@ -73,7 +67,7 @@ class Table:
         finite.
         """
         study = self.study
-        made = Trial(concept=concept, method=DEFAULT if method in BASELINES else method)
+        made = trial_of(concept, DEFAULT if method in BASELINES else method)
         measured = study.measured(concept, LOOKS[budget], 0)
         key = study.key(table=study.name(made), baseline=method, measured=measured)
 
@@ -202,28 +196,6 @@ def of_report(report: Report) -> Row:
     return found
 
 
-def front(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The rows that no other of their concept and budget beats in both ways.
-
-    What is compared: the upper bound of E, and the lower bound of the worst class that was kept.
-    """
-    able = [row for row in rows if "excess" in row and "worst" in row]
-    return [
-        row
-        for row in able
-        if not any(
-            plots.beats(ends(other), ends(row))
-            for other in able
-            if (other["concept"], other["budget"]) == (row["concept"], row["budget"])
-        )
-    ]
-
-
-def ends(row: Mapping[str, Any]) -> tuple[float, float]:
-    """What a row is compared by: little excess, much kept."""
-    return float(row["excess"][1]), float(row["worst"][1] or 0)
-
-
 def say(row: Mapping[str, Any]) -> None:
     """One line a row, on the terminal."""
     if "why" in row:
@@ -234,94 +206,6 @@ def say(row: Mapping[str, Any]) -> None:
             text += f" ({row['infeasible']})"
     sys.stdout.write(f"{row['concept']} {row['method']} {row['budget']} | {text}\n")
     sys.stdout.flush()
-
-
-HEAD = (
-    "concept", "method", "feasible", "verified", "plain words (upper bound)",
-    "worst found: before / after / never shown", "E (upper bound)", "kept (lower bound)",
-    "worst class (lower bound)", "neighbours", "KID", "seconds", "memory, GiB", "pictures",
-    "weights", "hooks", "file, MB",
-)  # fmt: skip
-
-
-def cells(row: Mapping[str, Any], best: bool) -> list[str]:
-    """A row of the table. best: no other beats it."""
-    name = f"**{row['method']}**" if best else str(row["method"])
-    if "why" in row:
-        return [row["concept"], name, str(row["why"]), *[""] * (len(HEAD) - 3)]
-    if "infeasible" in row:
-        name += MARK
-    said = {True: "yes", False: "no", None: "–"}
-    found = row.get("worst_found", {})
-    arms = [found.get(arm) for arm in ("base", "edit", "oracle")]
-    worst = _bounded(row.get("worst"))
-    return [
-        row["concept"], name, said[row.get("feasible")], said[row.get("verified")],
-        _bounded(row["plain"]),
-        " / ".join("–" if one is None else f"{100 * one:.0f}" for one in arms),
-        _bounded(row.get("excess")), _bounded(row.get("kept")),
-        f"{row['worst_label']} {worst}" if "worst_label" in row else worst,
-        "–" if row.get("near") is None else f"{100 * row['near']:.0f}",
-        "–" if row.get("kid") is None else f"{row['kid']:.3f}",
-        f"{row['seconds']:.0f}" if "seconds" in row else "–",
-        f"{row['peak_bytes'] / 2**30:.1f}" if row.get("peak_bytes") else "–",
-        str(row.get("pictures", "–")), str(row["touched"]), str(row["hooks"]),
-        f"{row['bytes'] / 1e6:.2f}",
-    ]  # fmt: skip
-
-
-def _bounded(pair: Sequence[float | None] | None) -> str:
-    if pair is None:
-        return "–"
-    value, bound = pair
-    return f"{100 * float(value or 0):.1f} ({'–' if bound is None else f'{100 * bound:.1f}'})"
-
-
-def page(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Markdown."""
-    best = [id(row) for row in front(rows)]
-    parts = [
-        "# Methods\n\nEvery method on every concept of the embedded model, by `python "
-        "benchmarks/methods.py`; shares in percent. Each was tried under the same number of "
-        "settings on `cat` and `sketch` ([experiments](experiments.md), which also says what the "
-        "default was tried with besides), and frozen. Every edit is made at the standard budget, "
-        "under the frozen settings; what differs between the two tables is how hard it is looked "
-        "at: every edit with the quick budget, and with the standard one the default, "
-        f"{BESIDE.upper()} and what is in bold in the first. In bold: no other row of the concept "
-        "and table has both a lower upper bound of E, the largest excess over a model that never "
-        "saw the concept, and a higher lower bound of the worst class kept. Rows of two tables do "
-        "not compare: the quick budget has fewer attacks.\n",
-        settled(rows),
-    ]
-    for budget in LOOKS:
-        own = [row for row in rows if row["budget"] == budget]
-        lines = [cells(row, id(row) in best) for row in own]
-        plot = f"![The front](figures/methods-{budget}.svg)\n\n" if own else ""
-        parts.append(f"## {budget.capitalize()} budget\n\n{plot}{table(HEAD, lines)}")
-    return "\n".join(parts)
-
-
-def settled(rows: Sequence[Mapping[str, Any]]) -> str:
-    """How many of the edits whose strength was searched for are feasible and verified."""
-    able = {(row["concept"], row["method"]): row for row in rows if row.get("feasible") is not None}
-    feasible, verified = (sum(row[k] for row in able.values()) for k in ("feasible", "verified"))
-    return (
-        f"A strength was searched for in {len(able)} edits: {feasible} are feasible (one was found "
-        f"that takes the concept out and keeps the rest), {verified} verified (an attack on fresh "
-        f"seeds did not bring it back). {MARK}: none was found; the figures are those of the edit "
-        "nearest to both. Costs are of the making alone, in a process of its own.\n"
-    )
-
-
-def fronts(
-    rows: Sequence[Mapping[str, Any]], budget: str
-) -> dict[str, dict[str, tuple[float, float]]]:
-    """By concept, by method, what a front is drawn from: rows of one budget alone."""
-    found: dict[str, dict[str, tuple[float, float]]] = {}
-    for row in rows:
-        if row["budget"] == budget and "excess" in row and "worst" in row:
-            found.setdefault(str(row["concept"]), {})[str(row["method"])] = ends(row)
-    return found
 
 
 def main() -> None:

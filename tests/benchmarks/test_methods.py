@@ -1,4 +1,4 @@
-"""The table of methods: what it reads of an edit, and which rows no other beats."""
+"""The table of methods: what it makes and reads of an edit."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import compared
 import methods
-import plots
 import pytest
 import torch
 from study import Trial
@@ -19,29 +19,30 @@ from excise.errors import Infeasible, NumericalError, UserError
 from excise.types import Request
 
 
-def row(method: str, upper: float, low: float, **given: Any) -> dict[str, Any]:
-    return {
-        "concept": "cat", "budget": "quick", "method": method, "excess": [upper, upper],
-        "worst": [low, low], **given,
-    }  # fmt: skip
-
-
-def test_the_front_has_what_no_other_row_beats_in_both_ways() -> None:
-    rows = [
-        row("gone", 0.05, 0.6), row("kept", 0.6, 0.99), row("between", 0.2, 0.9),
-        row("beaten", 0.3, 0.8), row("elsewhere", 0.9, 0.1, concept="dog"),
-        {"concept": "cat", "method": "refused", "budget": "quick", "why": "no"},
-    ]  # fmt: skip
-    assert [one["method"] for one in methods.front(rows)] == [
-        "gone", "kept", "between", "elsewhere",
-    ]  # fmt: skip
-
-
 def test_the_watermark_has_only_methods_that_take_pictures() -> None:
     able = methods.methods_for("watermark")
     assert "task_vector" in able
     assert "uce" not in able
     assert set(able) < set(methods.methods_for("cat"))
+    assert set(methods.LOOKS) == set(compared.BUDGETS)
+
+
+def test_the_papers_recipe_is_made_as_the_method_under_its_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Trial] = []
+
+    def edit(self: Any, trial: Trial, method: str) -> Any:
+        made.append(trial)
+        raise NumericalError("not finite")
+
+    monkeypatch.setattr(methods.Table, "_edit", edit)
+    found = methods.Table(Tiny(tmp_path))
+    rows = [found.row("cat", name, "quick") for name in (methods.DEFAULT, methods.PAPER)]
+    assert [row["method"] for row in rows] == ["task_vector", "task_vector_paper"]
+    assert [trial.method for trial in made] == ["task_vector"] * 2
+    assert [dict(trial.settings) for trial in made] == [{}, {"variant": "paper"}]
+    assert {methods.DEFAULT, methods.PAPER} < set(methods.methods_for("watermark"))
 
 
 def test_what_an_edit_touches_is_counted_by_value() -> None:
@@ -77,7 +78,7 @@ def test_a_method_that_refuses_a_concept_is_a_row_that_says_why(
     monkeypatch.setattr(methods, "apart", refuse)
     found = methods.Table(Tiny(tmp_path)).row("cat", "uce", "quick")
     assert found["why"] == "expected something else for uce"
-    assert "expected something else for uce" in methods.page([found])
+    assert "expected something else for uce" in compared.page([found])
 
 
 COSTS = {"seconds": 3.0, "peak_bytes": 2**30, "pictures": 7, "evaluations": 0, "gradients": 0}
@@ -101,8 +102,10 @@ def test_a_search_without_an_answer_is_a_row_of_the_nearest_edit_with_its_costs(
     assert (found["feasible"], found["verified"]) == (False, False)
     assert found["infeasible"] == "infeasible: no strength"
     assert (found["seconds"], found["pictures"], found["touched"]) == (3.0, 7, 4)
-    text = methods.page([found])
-    assert "| cat | task_vector† | no | no | 10.0 (20.0) |" in text
+    text = compared.page([found])
+    (line,) = (line for line in text.splitlines() if line.startswith("| cat"))
+    assert line.startswith("| cat | task vector, healed† | ")
+    assert " | no | no | 10.0 (20.0) | " in line
     assert "1 edits: 0 are feasible" in text
     assert study.edit(Trial(concept="cat"))[1]["infeasible"] == "infeasible: no strength"
 
@@ -146,33 +149,3 @@ def test_every_edit_is_made_at_the_standard_budget_and_the_default_is_never_skip
     assert {trial.budget for trial in made} == {"standard"}
     again = [row["method"] for row in rows if row["budget"] == "standard"]
     assert again == ["task_vector", "esd"]
-
-
-def test_a_front_is_of_one_budget() -> None:
-    rows = [row("uce", 0.3, 0.9), row("esd", 0.4, 0.8), row("esd", 0.5, 0.8, budget="standard")]
-    assert methods.fronts(rows, "quick") == {"cat": {"uce": (0.3, 0.9), "esd": (0.4, 0.8)}}
-    assert methods.fronts(rows, "standard") == {"cat": {"esd": (0.5, 0.8)}}
-
-
-def test_fronts_are_drawn(tmp_path: Path) -> None:
-    rows = [row("uce", 0.3, 0.9), row("esd", 0.4, 0.8, concept="dog")]
-    plots.fronts(methods.fronts(rows, "quick"), tmp_path / "front.svg")
-    assert (tmp_path / "front.svg").stat().st_size > 1000
-
-
-def test_the_page_shows_every_row_and_marks_the_front() -> None:
-    shown = {
-        "plain": [0.01, 0.03], "kept": [0.98, 0.96], "worst_label": "dog", "near": 0.9,
-        "touched": 10, "hooks": 0, "bytes": 1000, "seconds": 3.2, "peak_bytes": 2**30,
-        "worst_found": {"base": 1.0, "edit": 0.25, "oracle": 0.0}, "pictures": 5,
-    }  # fmt: skip
-    rows = [row("uce", 0.3, 0.9, **shown), row("esd", 0.4, 0.8, **shown)]
-    text = methods.page(rows)
-    lines = [line for line in text.splitlines() if line.startswith("| cat")]
-    assert len(lines) == 2
-    assert "**uce**" in lines[0]
-    assert "**esd**" not in lines[1]
-    assert "100 / 25 / 0" in lines[0]
-    assert {line.count("|") for line in lines} == {len(methods.HEAD) + 1}
-    assert "figures/methods-quick.svg" in text
-    assert "figures/methods-standard.svg" not in text
