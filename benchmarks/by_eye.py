@@ -129,7 +129,7 @@ def rows(model: TextToImage) -> list[Row]:
 
 def page(found: Sequence[Row]) -> str:
     """Markdown."""
-    head = ["pictures from", "looked at", "could not be told", "a cat by eye"]
+    head = ["pictures from", "could be told", "could not be told", "a cat by eye"]
     head += [f"{role}: says so, misses, false alarms" for role in ROLES]
     lines = []
     for row in found:
@@ -144,9 +144,10 @@ def page(found: Sequence[Row]) -> str:
         said.append(f"the {role} in {at.value:.1%} ({at.low:.1%} to {at.high:.1%})")
     return (
         "# Judges, beside somebody who looked\n\n"
-        "Whether a cat is in a picture, of pictures that models drew. They were mixed and looked "
-        "at one by one before any judge was asked; what could not be told counts for nobody. By "
-        f"`python benchmarks/by_eye.py`. All told they agree with the eye: {'; '.join(said)}.\n\n"
+        f"Whether a cat is in a picture, of {whole['n'] + whole['unsure']} that models drew. They "
+        "were mixed and looked at one by one before any judge was asked; what could not be told "
+        "counts for nobody, and the judges' columns are of what could. By `python "
+        f"benchmarks/by_eye.py`. All told they agree with the eye: {'; '.join(said)}.\n\n"
         + table(head, lines)
     )
 

@@ -27,3 +27,6 @@ def test_the_page_counts_what_the_judges_say() -> None:
     text = by_eye.page([row])
     assert "| all | 10 | 1 | 4 | 5, 0, 1 | 5, 0, 1 | 5, 0, 1 |" in text
     assert "the judge in 90.0%" in text
+    # All of them were looked at: what could not be told is among them.
+    assert "of 11 that models drew" in text
+    assert "| pictures from | could be told | could not be told |" in text
