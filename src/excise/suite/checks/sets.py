@@ -31,10 +31,10 @@ def pictures_overlap(seen: Evidence) -> Iterator[Check]:
     attack with them is a test on the training set, and a loss on them is too small.
     """
     for (one, first), (other, second) in combinations(_own(seen).items(), 2):
-        if shared := first & second:
+        if both := first & second:
             yield Check(
                 name="own_sets_overlap",
-                found=f"{len(shared)} of the pictures that the edit was made with are both among "
+                found=f"{len(both)} of the pictures that the edit was made with are both among "
                 f"those {USES.get(one, one)} and among those {USES.get(other, other)}.",
                 meaning="What was chosen or checked on pictures that it was fitted to looks better "
                 "than it is.",
@@ -51,7 +51,7 @@ def pictures_overlap(seen: Evidence) -> Iterator[Check]:
             advice="Give more pictures, or let the model draw them.",
         )
     held = set(sets.held_out)
-    for who, had in (("the edit", made), ("the attacker", set(sets.attacker))):
+    for who, had in (("the edit", set(made)), ("the attacker", set(sets.attacker))):
         if both := had & held:
             yield Check(
                 name="held_out_overlap",
