@@ -12,7 +12,7 @@ from excise.api.loading import EditSource, Source, history_of
 from excise.progress import SILENT, Progress
 from excise.reporting import Report
 from excise.store import Cache, Stages, check_writable
-from excise.suite import Budget, Plan, plan
+from excise.suite import Budget, Plan, moved, plan
 from excise.suite import evaluate as run
 from excise.suite.plan import measure
 
@@ -102,7 +102,7 @@ def report(
     """
     found = Report.load(Path(path))
     if threshold is not None:
-        found = found.at(threshold)
+        found = moved(found, threshold)
     if out is not None:
         found.save(Path(out))
     return found

@@ -54,6 +54,8 @@ class Report:
     def at(self, threshold: float) -> Report:
         """The report with the judge's threshold for the concept moved; says so in its checks.
 
+        Checks that follow from rates are left out; `excise.report` raises them again.
+
         Raises:
             UserError: there is no table of scores. As `at_threshold`.
         """

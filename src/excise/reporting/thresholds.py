@@ -14,11 +14,27 @@ from excise.reporting.sheets import SECTIONS, ScoreSheet
 from excise.reporting.subject import Check
 from excise.reporting.tables import Scores
 from excise.reporting.tried import again, curve_again
+from excise.reporting.wording import listed
 from excise.reporting.worst_case import largest_excess, worst_found
+
+FOLLOWING = frozenset({
+    "base_lacks_concept", "oracle_shows_concept", "judges_disagree", "floors_differ",
+    "no_budget_does_as_well", "black_box_beats_white_box", "power",
+})  # fmt: skip
+"""The checks that follow from how often the concept is seen; see `excise.suite.moved`."""
+
+DROPPED = "doubts_left_out"
+"""The check that says so where those were not raised again."""
+
+OWN = ("threshold", DROPPED)
+"""What is said of a threshold that was moved, which one that is moved again has anew."""
 
 
 def at_threshold(record: Record, scores: Scores, threshold: float) -> Record:
     """The record with the judge's rates of the concept found again; what cannot be is left out.
+
+    So are the checks that follow from rates, which say something of the old threshold only:
+    `excise.suite.moved` raises them again.
 
     threshold: of the first judge, for the labels that stand for the concepts. The judge's other
     labels keep their own.
@@ -85,7 +101,11 @@ def at_threshold(record: Record, scores: Scores, threshold: float) -> Record:
             "kept": every.kept(),
             "replacement": replacement,
             "strength": None,
-            "checks": (*record.checks, _said(judge.name, labels, threshold, replacement is None)),
+            "checks": (
+                *(check for check in record.checks if check.name not in {*FOLLOWING, *OWN}),
+                _dropped(),
+                _said(judge.name, labels, threshold, _left_out(record, tried, replacement)),
+            ),
         }
     )  # fmt: skip
 
@@ -149,11 +169,12 @@ class _Sheets:
 
 
 def _inversions(inversions: Inversions, table: _Table) -> Inversions:
+    """Without what searches on the edit excluded: whether one failed was said at the old one."""
     rows = tuple(
         row.model_copy(update={"rates": table.rates(f"inverted/{row.label}", row.rates)})
         for row in inversions.rows
     )
-    return inversions.model_copy(update={"rows": rows})
+    return inversions.model_copy(update={"rows": rows, "checked": None, "survival": None})
 
 
 def _names(concept: Mapping[str, object]) -> list[object]:
@@ -161,13 +182,42 @@ def _names(concept: Mapping[str, object]) -> list[object]:
     return [concept.get("name"), *(synonyms if isinstance(synonyms, list) else [])]
 
 
-def _said(judge: str, labels: set[str], threshold: float, unknown: bool) -> Check:
-    left = "The strength curve, which the erasing made at its own threshold, is left out"
-    left += "; so is what is drawn instead, whose scores were not kept" if unknown else ""
+def _left_out(record: Record, tried: Attempts, replacement: Replacement | None) -> list[str]:
+    """What cannot be found again, and is in the record."""
+    found = []
+    if record.strength is not None:
+        found.append("the strength curve, which the erasing made at its own threshold")
+    if record.inversions is not None and record.inversions.checked is not None:
+        found.append("what searches on the edit while it was made exclude")
+    if record.replacement is not None and replacement is None:
+        found.append("what is drawn instead")
+    lost = [
+        one.label
+        for one in record.attacks
+        if one.name not in tried.results and one.headline not in tried.rungs  # a ladder by itself
+    ]
+    lost += [one.label for one in record.recoveries if one.name not in tried.curves]
+    if lost:
+        found.append(f"the rates of {listed(lost)}")
+    return found
+
+
+def _dropped() -> Check:
     return Check(
-        name="threshold",
+        name=DROPPED,
+        found="Doubts that follow from how often something is seen were not raised again.",
+        meaning="Those that stood here were about another threshold, and are left out.",
+        advice="Read the report again with excise report --threshold, which raises them.",
+    )
+
+
+def _said(judge: str, labels: set[str], threshold: float, left: Sequence[str]) -> Check:
+    gone = f" Left out is what was not kept: {'; '.join(left)}." if left else ""
+    return Check(
+        name=OWN[0],
         level="warning",
         found=f"{judge} at {threshold:g} for {', '.join(sorted(labels))}, not as fixed beforehand.",
         meaning="A threshold that is moved after the fact makes the rate a choice.",
-        advice=f"All else was found again from the scores that were kept. {left}.",
+        advice="What the scores that were kept decide was found again from them; what an attack or "
+        f"a search chose stays chosen.{gone}",
     )

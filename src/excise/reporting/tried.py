@@ -22,7 +22,7 @@ WORDS: Mapping[str, str] = {
 
 NOTHING: Mapping[str, Any] = {
     "best_of": {}, "unanimous": {}, "excess": {}, "decoys": None, "confirmatory": None,
-    "decided": None, "rungs": (), "headline": None,
+    "decided": None, "rungs": (), "headline": None, "rates": {}, "groups": (), "null": {},
 }  # fmt: skip
 """What is left of the figures of an attack whose values were not kept."""
 

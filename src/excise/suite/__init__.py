@@ -3,6 +3,7 @@
 from excise.method import Budget
 from excise.suite.arms import Arm, Role
 from excise.suite.evaluate import evaluate
+from excise.suite.moved import moved
 from excise.suite.plan import Plan, plan
 from excise.suite.sizes import SIZES, Sizes, sizes_of
 
@@ -14,6 +15,7 @@ __all__ = [
     "Role",
     "Sizes",
     "evaluate",
+    "moved",
     "plan",
     "sizes_of",
 ]
