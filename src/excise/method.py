@@ -18,11 +18,13 @@ Budget = Literal["quick", "standard", "thorough"]
 class Method(ABC):
     """A frozen dataclass whose fields are the hyperparameters of a method from a paper.
 
-    The plain constructor has the paper's settings, whatever the model.
+    The plain constructor has the settings of the paper or of its authors' code, whatever the model;
+    where a method goes beyond its paper, as its class then says, its own.
 
     name: its file's. measured: settings for models other than the paper's, by family, by the
     model's name, or by that and what a concept is (``emoji/style``), the last of these first; see
-    `fitted`.
+    `fitted`. Of a family they are the authors' own; of a model what was measured for it, or what
+    the paper's come to in its number of steps.
     """
 
     name: ClassVar[str]

@@ -29,10 +29,10 @@ Pairs = tuple[tuple[Prompt, ...], tuple[Prompt, ...]]
 class Ablating(Eraser):
     """Train the concept's prompts towards an anchor's, on pictures of the anchor.
 
-    The model draws pictures of the anchor: of `Concept.anchor`, or of the concept's nearest
-    neighbour. At these pictures x_t under noise, with the concept's sentence c* in the place of the
-    anchor's c, the model-based variant minimises ``||p(x_t, c*) - stopgrad p(x_t, c)||^2`` with one
-    and the same network on both sides, the noise-based one the plain denoising loss of
+    The model draws pictures of the concept's anchor or, without one, of its nearest neighbour. At
+    these pictures x_t under noise, with the concept's sentence c* in the place of the anchor's c,
+    the model-based variant minimises ``||p(x_t, c*) - stopgrad p(x_t, c)||^2`` with one and the
+    same network on both sides, the noise-based one the plain denoising loss of
     (picture of the anchor, c*).
 
     A memorised picture is a concept too: its caption as the name, "{}" as the template, the caption

@@ -116,6 +116,7 @@ class Eraser(Method):
     A subclass says ``name`` (its file's), ``paper``, and how to find a `Change`.
 
     needs: of the model; one that lacks it is refused. given: what a concept may be given by.
+    unset: by setting, what None stands for, where that is its default; the docs print it.
     scaled: the fields that a budget multiplies. budgeted: those that one sets outright. smallest:
     settings with which a run does everything once and proves nothing; what the tests of all erasers
     use.
@@ -123,6 +124,7 @@ class Eraser(Method):
 
     needs: ClassVar[frozenset[Need]] = frozenset()
     given: ClassVar[frozenset[Given]] = frozenset({"words"})
+    unset: ClassVar[Mapping[str, str]] = {}
     scaled: ClassVar[tuple[str, ...]] = ("steps",)
     budgeted: ClassVar[Mapping[Budget, Mapping[str, object]]] = {}
     smallest: ClassVar[Mapping[str, object]] = {}

@@ -22,6 +22,8 @@ from excise.primitives.saliency import held, joined, pruned, skilled
 from excise.rng import seed_of
 from excise.types import Concept, Prompt, Request, TextToImage, fill
 
+SHARES: Mapping[bool, float] = {True: 0.01, False: 0.02}  # of a style, and of the rest
+
 
 @dataclass(frozen=True, kw_only=True)
 class ConceptPrune(Eraser):
@@ -37,7 +39,7 @@ class ConceptPrune(Eraser):
     The norms are taken, as the authors' code does, over tokens scaled to length one, of both halves
     of a guided step.
 
-    share: of each row; None is 1 % for styles and 2 % for the rest, as the paper has it.
+    share: of each row; the paper's depends on what the concept is.
     prompts: pairs of them, for each concept, if the model knows as many things.
     first: of the ``sampling_steps``, those that are looked at. guidance: of the drawing.
     """
@@ -46,6 +48,9 @@ class ConceptPrune(Eraser):
     paper: ClassVar[str] = "arXiv:2405.19237"
     needs: ClassVar[frozenset[Need]] = frozenset({"feed_forward"})
     scaled: ClassVar[tuple[str, ...]] = ("prompts",)
+    unset: ClassVar[Mapping[str, str]] = {
+        "share": f"{SHARES[True]:g} for styles, {SHARES[False]:g} for the rest"
+    }
     smallest: ClassVar[Mapping[str, object]] = {"prompts": 2, "first": 1, "sampling_steps": 2}
 
     share: float | None = None
@@ -87,7 +92,7 @@ class ConceptPrune(Eraser):
         own, without = self.pairs(work, concept)
         target = self._norms(work, own, tuple(weights))
         base = self._norms(work, without, tuple(weights))
-        share = self.share or (0.01 if concept.kind == "style" else 0.02)
+        share = self.share or SHARES[concept.kind == "style"]
         return joined(
             [
                 {

@@ -31,8 +31,8 @@ SELECTORS: Mapping[str, str] = {
     "u": "not_cross_attention",
     "all": "denoiser",
 }
-
-
+RATE = 5e-5  # the authors'
+SDXL_RATES: Mapping[bool, float] = {True: 2e-4, False: 1e-5}  # of cross-attention, and of others
 SHOWN = 64
 """Pictures, at most, that an input is inverted from."""
 
@@ -50,9 +50,9 @@ class ESD(Eraser):
         (``x_strict``), everything else (``u``), or ``all``; ``auto`` is x for styles and u for
         the rest, as the paper does.
     erase_from: the prompt that the concept is erased from, instead of its own.
-    steps, batch, lr: of the fine-tune; lr None is the authors': 5e-5, and in SDXL 2e-4 for x and
-        x_strict, 1e-5 for the others, which they call experimental there. As in their script, no
-        gradient is clipped. eta: strength of the erasure.
+    steps, batch, lr: of the fine-tune; the rate left out is the authors', who call theirs for u and
+        all in SDXL experimental. As in their script, no gradient is clipped. eta: strength of the
+        erasure.
     trajectories: pictures whose way is walked; each lends as many of its steps as are needed.
     sampling_steps, guidance: of these walks.
     inputs, tokens, inversion_steps: of a concept that no prompt names and that brings pictures:
@@ -73,6 +73,11 @@ class ESD(Eraser):
             "sampling_steps": 12,
         },
         "emoji/style": {"variant": "x", "eta": 2.0},
+    }
+    unset: ClassVar[Mapping[str, str]] = {
+        "erase_from": "the concept's own prompts",
+        "lr": f"{RATE:g}; in SDXL {SDXL_RATES[True]:g} for x and x_strict, "
+        f"{SDXL_RATES[False]:g} for u and all",
     }
     smallest: ClassVar[Mapping[str, object]] = {
         "steps": 2,
@@ -141,8 +146,8 @@ class ESD(Eraser):
         if self.lr is not None:
             return self.lr
         if model.family != "sdxl":
-            return 5e-5
-        return 2e-4 if variant in ("x", "x_strict") else 1e-5
+            return RATE
+        return SDXL_RATES[variant in ("x", "x_strict")]
 
     def _prompts(self, work: Work) -> tuple[Prompt, ...]:
         """One a walk: every concept's names and templates evenly, the concepts in turn."""

@@ -30,12 +30,15 @@ PROBES = 8  # batches that measure the base's own loss
 class GradientAscent(Eraser):
     """Ascend the denoising loss on pictures of the concept.
 
-    selector: which weights move, as the model's ``parameters`` reads it.
+    The paper does so to a language model and to a classifier of pictures; the defaults are those of
+    the task vector's fine-tune, whose rival it is.
+
+    selector: which weights move.
     pictures: how many, of each concept. captions: the ``empty`` prompt or each picture's ``own``.
     steps, batch, lr, weighting: of the fine-tune, which clips gradients to a norm of 1, as the task
         vector's own does.
     ceiling: a picture counts no more once its loss is this many times the base's mean; the loss
-        has no upper bound of its own. None lets it rise.
+        has no upper bound of its own.
     retain: weight of holding the base's predictions for everything else that the model is known to
         draw, and for no prompt; 0 leaves that out. retain_walks: pictures on whose way it is held.
     contexts: sentences around the prompts that the pictures are drawn from.
@@ -56,6 +59,7 @@ class GradientAscent(Eraser):
         },
         "emoji/style": {"lr": 3e-4},
     }
+    unset: ClassVar[Mapping[str, str]] = {"ceiling": "no ceiling"}
     smallest: ClassVar[Mapping[str, object]] = {
         "pictures": 2,
         "steps": 2,

@@ -37,8 +37,9 @@ class LEACE(Eraser):
     these are the states from the name on; in an encoder that reads both ways, as T5 does, all. The
     erasure of a place has rank k for k concepts. The moments are gathered in float64.
 
-    others: how many other things stand in a concept's place. shrink: see
-        `CentredMoments.covariance`.
+    others: how many other things stand in a concept's place. shrink: mix the covariance of the
+        states with the identity as far as its own noise demands (Bodnar et al. 2014,
+        arXiv:1308.2608); without it, directions that few states differ in count as free.
     """
 
     name: ClassVar[str] = "leace"

@@ -21,7 +21,7 @@ from excise.primitives.prompts import avoided
 class NegativePrompt(Eraser):
     """Guide away from the concepts' names. Nothing is trained, and nothing acts at guidance 1.
 
-    text: what is not to be seen, instead of all names, separated by commas.
+    text: what is not to be seen.
     place: ``condition`` is the plain negative prompt, in the place of a user's own; ``prediction``
         leaves the user theirs, has a strength, and costs one evaluation more.
     weight: strength of the term at ``prediction``.
@@ -31,6 +31,7 @@ class NegativePrompt(Eraser):
     paper: ClassVar[str] = "arXiv:2206.01714"
     needs: ClassVar[frozenset[Need]] = frozenset({"unconditional"})
     scaled: ClassVar[tuple[str, ...]] = ()
+    unset: ClassVar[Mapping[str, str]] = {"text": "the concepts' names, separated by commas"}
     smallest: ClassVar[Mapping[str, object]] = {"text": "a cat"}
 
     text: str | None = None

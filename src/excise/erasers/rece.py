@@ -19,8 +19,10 @@ from excise.erasers.declared import Need
 from excise.primitives.closed_form import Update, fitted
 from excise.primitives.moments import Moments, Swapped, eye_like, gathered, paired
 from excise.primitives.readers import Reading, pairs, readings, states
-from excise.primitives.swaps import Retain, Swap, retained, swaps
+from excise.primitives.swaps import GUIDED, Retain, Swap, retained, swaps
 from excise.progress import stage
+
+RIDGES: Mapping[bool, float] = {True: 1e-3, False: 0.1}  # with a style, and without
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,13 +41,11 @@ class RECE(Eraser):
     The authors try other regularisations too and choose the epoch with a detector; here the default
     one is followed for as many epochs as are asked for.
 
-    guide: what is read in the concepts' place; left out, each one's anchor, else nothing for an
-        object and "art" for a style.
+    guide: what is read in the concepts' place.
     epochs: one for objects and styles; the authors take 2 or 3 for nudity.
-    derive_ridge: of the derived embedding; left out, 1e-3 if a concept is a style, else 0.1. The
-        authors take 1e-3 for hard objects, too.
-    erase_scale, preserve_scale, ridge: weights of an epoch's edit; those with ``start`` are of the
-        UCE before it.
+    derive_ridge: of the derived embedding; the authors take that of styles for hard objects, too.
+    erase_scale, preserve_scale, ridge: weights of an epoch's edit. start_preserve_scale,
+        start_ridge: of the UCE before it.
     retain: what is preserved. kinds: which weights change, as in UCE.
     """
 
@@ -53,6 +53,10 @@ class RECE(Eraser):
     paper: ClassVar[str] = "arXiv:2407.12383"
     needs: ClassVar[frozenset[Need]] = frozenset({"text_readers"})
     scaled: ClassVar[tuple[str, ...]] = ("epochs",)
+    unset: ClassVar[Mapping[str, str]] = {
+        "guide": GUIDED,
+        "derive_ridge": f"{RIDGES[True]:g} if a concept is a style, else {RIDGES[False]:g}",
+    }
     smallest: ClassVar[Mapping[str, object]] = {"epochs": 2}
 
     guide: str | None = None
@@ -129,7 +133,7 @@ class RECE(Eraser):
     def _derive_ridge(self, work: Work) -> float:
         if self.derive_ridge is not None:
             return self.derive_ridge
-        return 1e-3 if any(concept.kind == "style" for concept in work.concepts) else 0.1
+        return RIDGES[any(concept.kind == "style" for concept in work.concepts)]
 
 
 def gram_of(weights: Sequence[Tensor], width: int) -> Tensor:

@@ -27,9 +27,15 @@ FILTERS: Mapping[bool, tuple[float, float]] = {False: (2.5, 5.333), True: (3.5, 
 class SAFREE(Eraser):
     """Token projection with the self-validating filter. Nothing is trained.
 
+    A word of a prompt triggers if the prompt without it is farther from the subspace of the phrases
+    than the prompt without another of its words is on the average. Its states are projected out of
+    that subspace, for as many of the first steps as the filter says: the more, the more the
+    projection changes.
+
     phrases: what spans the subspace that is left; all names of all concepts if there are none.
-    alpha: how far a word must stand out. filter, steps: see the hook.
-    slope, middle: of the filter; None takes the authors', which differ for styles.
+    alpha: by what share farther, for a word to trigger. filter: without it, every step is changed.
+    steps, slope, middle: the filter's number of steps is that many times a sigmoid of the change,
+        of this slope and about this middle (equation 6).
     negative: the phrases are also the negative prompt, as in the authors' code.
     reattention: also damp the picture's own features; of U-Nets only. The authors' code does so for
         Stable Diffusion 1.4 alone.
@@ -39,6 +45,10 @@ class SAFREE(Eraser):
     paper: ClassVar[str] = "arXiv:2410.12761"
     needs: ClassVar[frozenset[Need]] = frozenset({"unconditional"})
     scaled: ClassVar[tuple[str, ...]] = ()
+    unset: ClassVar[Mapping[str, str]] = {
+        name: f"the authors': {FILTERS[False][i]:g}, {FILTERS[True][i]:g} for styles"
+        for i, name in enumerate(("slope", "middle"))
+    }
     smallest: ClassVar[Mapping[str, object]] = {"filter": False}
 
     phrases: tuple[str, ...] = ()

@@ -31,11 +31,11 @@ class SLD(Eraser):
     """Safety guidance. Nothing is trained, and nothing acts at guidance 1.
 
     The warm-up is a number of steps, whatever their total; the paper draws in 50, of which
-    ``medium`` leaves 40 to act, and 10 where a model draws in 20.
+    ``medium`` leaves 40 to act, and 10 where a model draws in 20. For ``emoji``, which draws in 12,
+    it is not measured but the same fifth of them.
 
-    configuration: the paper's, from ``weak`` to ``max``.
-    text: the safety concept, instead of all names, separated by commas.
-    warmup: steps without effect, instead of the configuration's.
+    configuration: the paper's, from ``weak`` to ``max``. text: the safety concept. warmup: steps
+        without effect.
     """
 
     name: ClassVar[str] = "sld"
@@ -44,6 +44,11 @@ class SLD(Eraser):
     scaled: ClassVar[tuple[str, ...]] = ()
     measured: ClassVar[Mapping[str, Mapping[str, object]]] = {
         "emoji": {"warmup": 2},  # a fifth of its 12 steps, as 10 are of the paper's 50
+    }
+    unset: ClassVar[Mapping[str, str]] = {
+        "text": "the concepts' names, separated by commas",
+        "warmup": "the configuration's: "
+        + ", ".join(f"{name} {own['warmup']}" for name, own in CONFIGURATIONS.items()),
     }
     smallest: ClassVar[Mapping[str, object]] = {"configuration": "max"}
 

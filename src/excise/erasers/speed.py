@@ -22,7 +22,7 @@ from excise.primitives.closed_form import constrained, dominant, weakest
 from excise.primitives.clusters import centroids
 from excise.primitives.moments import eye_like
 from excise.primitives.readers import States, empty_states, pairs, readings, states
-from excise.primitives.swaps import Retain, retained, swaps
+from excise.primitives.swaps import GUIDED, Retain, retained, swaps
 from excise.progress import stage
 from excise.rng import generator
 
@@ -39,20 +39,19 @@ class SPEED(Eraser):
     ``dW = W (S_at - S_tt) P [I - M K (K^T P M K + slack I)^-1 K^T P] M`` with the mean moments S of
     targets and anchors, M = (S_tt P + ridge I)^-1, the invariants K (the empty prompt's first state
     and three centroids of the others) and the null space P of what is kept, which is each weight's
-    own (`Prior`).
+    own.
 
     As in the authors' code, which edits the values alone; the paper's equation is for any. What is
     kept is filtered state by state, so that all of its states are in memory at once.
 
     tokens: which states of a concept's prompts are read as which of its anchor's; the authors take
         ``words`` for nudity. What is kept is kept in the same states.
-    guide: what is read in the concepts' place; left out, each one's anchor, else nothing for an
-        object and "art" for a style.
+    guide: what is read in the concepts' place.
     threshold: eigenvalues of what is kept from which a direction is closed; 1e-4 for celebrities.
     ridge: weight of the change itself; 0.05 for celebrities, 0.7 for nudity. slack: 0 holds the
         invariants exactly; 0.5 for nudity.
-    filtered: keep only what the edit would move by more than the mean; None does so for fewer than
-        ten concepts (`MANY`): the authors filter for up to three, and not for ten and more.
+    filtered: keep only what the edit would move by more than the mean; the authors do for up to
+        three concepts, and not for ten and more.
     augment: copies of what is kept, each moved along the weight's weakest direction.
     retain, paraphrases: what is kept, and in how many sentences.
     kinds: which weights change; ``context`` is what SD 3 has in the place of cross-attention.
@@ -62,6 +61,10 @@ class SPEED(Eraser):
     paper: ClassVar[str] = "arXiv:2503.07392"
     needs: ClassVar[frozenset[Need]] = frozenset({"text_readers"})
     scaled: ClassVar[tuple[str, ...]] = ()  # a closed form has no steps to scale
+    unset: ClassVar[Mapping[str, str]] = {
+        "guide": GUIDED,
+        "filtered": f"True for fewer than {MANY} concepts",
+    }
     smallest: ClassVar[Mapping[str, object]] = {"augment": 2}
 
     tokens: States = "last"

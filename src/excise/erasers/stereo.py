@@ -66,8 +66,9 @@ class Stereo(Eraser):
         they take for nudity, and ``("cross_attention",)``.
     rounds: of the search. inputs: found in each, for each concept. tokens: soft tokens an input.
     pictures: that they are found by, of each concept.
-    inversion_steps, inversion_samples, inversion_lr: of `Inverter`; the authors' rate of 5e-3 is
-        about 0.35 in its unit. It keeps the norms of tokens within the vocabulary's; they do not.
+    inversion_steps, inversion_samples, inversion_lr: of each search: gradient steps, pictures a
+        step, and the rate in units of the vocabulary's root mean square, in which the authors' 5e-3
+        is about 0.35. The norms of tokens are kept within the vocabulary's; theirs are not.
     eta, search_lr: of the erasing inside the search. anchor_scale, erase_scale, lr: of the last
         stage. steps, batch: of each fine-tune.
     trajectories, sampling_steps, guidance: of the walks for each fine-tune.

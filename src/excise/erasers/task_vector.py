@@ -60,46 +60,45 @@ class TaskVector(Eraser):
     """A negated task vector, its strength found with Diverse Inversion.
 
     variant: ``paper`` is the vector alone, in part of the blocks, at the strength that single word
-        embeddings ask for; ``healed`` takes the concept out harder than that allows, and then
-        trains back what had to stay; see `mended`. None of ``spaces``, ``tokens``, ``spread``,
-        ``gain``, ``grid`` and ``refine`` is the variant's own; see `OWN`.
+        embeddings ask for; ``healed``, which is this project's and goes beyond the paper, takes the
+        concept out harder than that allows, and then trains back what had to stay.
     pictures: of each concept, drawn by the model unless the concept brings its own. contexts:
         sentences around the prompts they are drawn from.
     selector, steps, batch, lr, weighting: of the fine-tune on the empty caption.
-    strength: alpha; None searches for it, which needs a judge.
+    strength: alpha.
     embeddings: inputs that a search finds, for the choose-set, to be pinned, and on an edit that
-        was chosen; an equal share in each of the ``spaces``. judged: spaces whose inputs have a
-        say in the strength; None is all of them, and of a style the token space where there is
-        one: see `judged_in`. tokens: soft tokens of those in the token space. spread: these are
-        searched for, and held down, in the concept's sentences in turn; without it in the first
-        alone. inversion_steps, samples: of each search. carried: further gradient steps that each
-        input gets on every edited model that is tried.
+        was chosen; an equal share in each of the ``spaces``: soft tokens (``token``), and whole
+        conditionings (``condition``). judged: spaces whose inputs have a say in the strength; of a
+        style a conditioning says nothing, as it brings out styles that were never shown. tokens:
+        soft tokens of those in the token space. spread: these are searched for, and held down, in
+        the concept's sentences in turn; without it in the first alone. inversion_steps, samples: of
+        each search. carried: further gradient steps that each input gets on every edited model that
+        is tried.
     looks: pictures of each input and strength. kept: pictures of each class that has to stay.
     plain: seeds of each prompt that names the concept.
     grid, refine: strengths that are tried, and bisections of either end.
     rounds: attacks on the chosen edit, at most; what survives joins the choose-set and another is
         chosen. An edit that withstands one is verified.
-    natural, injected, keep: the floors, as stated and not measured; see `Floors`. ``natural`` is
-        raised to the judge's false alarms on pictures of everything else.
+    natural, injected, keep: what counts as gone and as kept, as stated and not measured: the rate
+        for plain words, which is raised to the judge's false alarms on pictures of everything else,
+        that for inputs which were searched, and the share of what the model drew before.
     subset: blocks that the vector is confined to; empty means those of most gain over cost that
         together hold ``gain`` of the whole gain, at 1 all of them.
-    hard: the strength that is healed; None for the smallest at which the concept is extinct; see
-        `extinction`. heal, heal_batch, heal_lr: of the training that heals, with half as many
-        points where the concept is held down as elsewhere. walks: pictures of everything else on
-        whose way the unedited model's predictions are held; of the nearest neighbours ``near``
-        times as many as of others. stand_in: some of these are asked for by the concept's names, so
-        that other things are drawn in its place.
+    hard: the strength that is healed; left out, the smallest at which neither words nor inputs that
+        are carried along bring the concept out. heal, heal_batch, heal_lr: of the training that
+        heals, with half as many points where the concept is held down as elsewhere. walks: pictures
+        of everything else on whose way the unedited model's predictions are held; of the nearest
+        neighbours ``near`` times as many as of others. stand_in: some of these are asked for by the
+        concept's names, so that other things are drawn in its place.
     pin: weight of holding the concept down at inputs that bring it out. pin_to: to what the
         ``hard`` edit says there, or ``away`` from what the unedited model says there, as far beyond
-        what it says without a prompt as ``away`` times what lies between the two; None is the way
-        of the concept's kind, see `target_of`. pinned: points.
-        anywhere: to these inputs come as many prompts of other things; None is `ELSEWHERE` for a
-        style or what no prompt names, and none for an object, whose pictures are at odds with what
-        such a prompt asks for.
+        what it says without a prompt as ``away`` times what lies between the two. pinned: points.
+        anywhere: to these inputs come as many prompts of other things; none for an object, whose
+        pictures are at odds with what such a prompt asks for.
     adversaries: inputs that follow the edit as it heals, each for ``lasting`` steps, in the widest
         of the spaces that have a say in the strength; 0 for none. With the weight ``against`` the
-        edit is to draw other things under them, and ``beyond`` them away from the concept; see
-        `instead`.
+        edit is to draw other things under them, and as far again from the concept as ``beyond``
+        says: p(other) + beyond [p(other) - p(concept)].
     """
 
     name: ClassVar[str] = "task_vector"

@@ -15,7 +15,7 @@ from excise.erasers.declared import Need
 from excise.primitives.closed_form import fitted
 from excise.primitives.moments import gathered, paired
 from excise.primitives.readers import States, pairs, readings, states
-from excise.primitives.swaps import Retain, retained, swaps
+from excise.primitives.swaps import GUIDED, Retain, retained, swaps
 from excise.progress import stage
 
 
@@ -31,10 +31,9 @@ class UCE(Eraser):
     code is ``tokens="padded_tail"``; its "tensor" variant, whose targets depend on the layer, is
     not here. The paper keeps what a user lists; here that is what the model is known to draw.
 
-    tokens: which states of a concept's prompts are read as which of its guide's (`States`). What is
-        kept is kept in the same states; in all of them for ``tail`` and ``padded_tail``.
-    guide: what is read in the concepts' place; left out, each one's anchor, else nothing for an
-        object and "art" for a style.
+    tokens: which states of a concept's prompts are read as which of its guide's. What is kept is
+        kept in the same states; in all of them for ``tail`` and ``padded_tail``.
+    guide: what is read in the concepts' place.
     erase_scale, preserve_scale, ridge: the weights alpha, beta and lambda of the equation.
     retain: what is preserved. paraphrases: five sentences more for each name, as the authors'.
     kinds: which weights change: ``key`` and ``value`` of cross-attention, where a model has none
@@ -48,6 +47,7 @@ class UCE(Eraser):
     measured: ClassVar[Mapping[str, Mapping[str, object]]] = {
         "sd3": {"kinds": ("context", "pooled")},  # as the authors' script for FLUX
     }
+    unset: ClassVar[Mapping[str, str]] = {"guide": GUIDED}
     smallest: ClassVar[Mapping[str, object]] = {"paraphrases": True}
 
     tokens: States = "last"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,9 +13,15 @@ from excise.errors import Unsupported
 from excise.types import Condition, Part, TextToImage, Tokens
 
 States = Literal["last", "tail", "padded_tail", "words", "all"]
-"""Which of a prompt's states: that of the last token of its subject; from there to the end token,
-or through the padding; those of all tokens but the first, or of all. Where a feature has no tokens,
-as the pooled state, there is one state a prompt."""
+CHOSEN: Mapping[States, str] = {
+    "last": "that of the last token of its subject",
+    "tail": "those from there to the end token",
+    "padded_tail": "those from there through the padding",
+    "words": "those of all tokens but the first",
+    "all": "those of all tokens",
+}
+"""Which of a prompt's states. Where a feature has no tokens, as the pooled state, there is one a
+prompt."""
 
 CHUNK = 64  # prompts that are encoded at once
 

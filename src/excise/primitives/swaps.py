@@ -11,11 +11,16 @@ from excise.primitives.readers import Mention
 from excise.types import Concept, Kind, TextToImage, fill
 
 Retain = Literal["kept", "empty", "none"]
-"""What is preserved: all that the model is known to draw and the empty prompt; the empty prompt
-alone; nothing."""
+RETAINED: Mapping[Retain, str] = {
+    "kept": "all that the model is known to draw, and the empty prompt",
+    "empty": "the empty prompt alone",
+    "none": "nothing",
+}
+"""What is preserved."""
 
 GUIDES: Mapping[Kind, str] = {"object": "", "style": "art", "implicit": ""}
 """What is read in a concept's place where neither it nor the method says."""
+GUIDED = f'the concept\'s anchor, else nothing for an object and "{GUIDES["style"]}" for a style'
 
 PARAPHRASES: Mapping[Kind, tuple[str, ...]] = {
     "object": ("image of {}", "photo of {}", "portrait of {}", "picture of {}", "painting of {}"),
