@@ -6,7 +6,7 @@ import pytest
 from tests.reporting import factory
 from tests.suite.checks.staged import bench, empty, evidence, names
 
-from excise.reporting import Rate, RateRow
+from excise.reporting import Excess, Rate, RateRow
 from excise.suite.checks import CHECKS, raised
 from excise.suite.checks.references import (
     base_lacks_concept,
@@ -43,6 +43,12 @@ def test_what_is_not_there_is_said() -> None:
     alone = evidence(bench("edit"), empty())
     assert names(references_missing(alone)) == ["no_base", "no_oracle"]
     assert names(references_missing(evidence(record=empty()))) == []
+    *_, oracle = references_missing(alone)
+    assert "nobody can tell" in oracle.meaning
+    floor = Excess(attack="p4d", over="stated", floor=0.05, value=0.0, upper=0.02)
+    stated = empty().model_copy(update={"excess": floor})
+    *_, oracle = references_missing(evidence(bench("edit"), stated))
+    assert "a floor that was stated" in oracle.meaning
 
 
 def test_an_evaluation_without_anything_kept_would_pass_a_model_that_draws_nothing() -> None:

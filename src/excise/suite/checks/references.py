@@ -64,7 +64,10 @@ def references_missing(seen: Evidence) -> Iterator[Check]:
             name="no_oracle",
             level="info",
             found="There is no model that never saw the concept.",
-            meaning="What an attack reaches may be recovery or injection; nobody can tell which.",
+            meaning="What an attack reaches may be recovery or injection; nobody can tell which."
+            if seen.record.excess is None
+            else "What an attack reaches is held against decoys, or against a floor that was "
+            "stated, which stand in for it.",
         )
 
 
