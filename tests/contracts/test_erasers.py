@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from excise.progress import Silent
 from excise.registry import build, recipe
 from excise.rng import generator, noise
 from excise.store import Stages
-from excise.types import Concept
+from excise.types import Concept, digest
 
 CAT = Concept("cat", synonyms=("x",), templates=("{a}",), neighbours=("dog",), anchor="tree")
 DOG = Concept("dog", templates=("{a}",), neighbours=("tree",))
@@ -51,15 +52,62 @@ def edit(method: Eraser, model: Any) -> Edit:
 
 def snapshot(model: Any) -> dict[str, Any]:
     """Everything of a pipeline that must be as it was."""
-    state: dict[str, Any] = {"weights": model.fingerprint(), "hooks": model.hooks}
+    scheduler = model.pipeline.scheduler
+    state: dict[str, Any] = {
+        "weights": model.fingerprint(),
+        "hooks": model.hooks,
+        "edits": model.edits,
+        "scheduler": (id(scheduler), {name: repr(v) for name, v in vars(scheduler).items()}),
+    }
     for part, component in model.components.items():
         for name, value in component.named_parameters():
             state[f"{part}.{name}"] = (value.data_ptr(), value.dtype, value.requires_grad)
             state[f"{part}.{name}.grad"] = value.grad is None
+        for name, value in component.named_buffers():
+            state[f"{part}.{name}"] = (value.data_ptr(), value.dtype, digest(value))
         for name, module in component.named_modules():
+            state[f"{part}.{name}.processor"] = id(getattr(module, "processor", None))
             hooks = (len(module._forward_hooks), len(module._forward_pre_hooks))
             state[f"{part}.{name}()"] = (module.training, hooks, "forward" in module.__dict__)
     return state
+
+
+def spoiled(model: Any) -> dict[str, Any]:
+    """By what it would be, something that a method might leave behind."""
+    unet = model.components["unet"]
+    attention = unet.mid_block.attentions[0].transformer_blocks[0].attn2
+    scheduler = model.pipeline.scheduler
+
+    def frozen() -> None:
+        unet.conv_out.bias.requires_grad_(not unet.conv_out.bias.requires_grad)
+
+    return {
+        "an edit": lambda: setattr(model, "_edits", ("left",)),
+        "a scheduler": lambda: setattr(model.pipeline, "scheduler", deepcopy(scheduler)),
+        "its steps": lambda: scheduler.set_timesteps(7),
+        "a processor": lambda: setattr(attention, "processor", deepcopy(attention.processor)),
+        "a buffer": lambda: next(model.components["text_encoder"].buffers()).add_(1),
+        "a hook": lambda: unet.register_forward_hook(lambda *_: None),
+        "a mode": lambda: unet.train(),
+        "a weight": lambda: unet.conv_out.bias.data.add_(1),
+        "a gradient": lambda: setattr(unet.conv_out.bias, "grad", torch.ones(4)),
+        "what takes gradients": frozen,
+    }
+
+
+SPOILED = (
+    "an edit", "a scheduler", "its steps", "a processor", "a buffer", "a hook", "a mode",
+    "a weight", "a gradient", "what takes gradients",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("what", SPOILED)
+def test_what_a_method_leaves_behind_is_seen(what: str) -> None:
+    model = of_pipeline(tiny.stable_diffusion(), "tiny")
+    before = snapshot(model)
+    assert snapshot(model) == before
+    spoiled(model)[what]()
+    assert snapshot(model) != before
 
 
 class StopAt(Silent):
