@@ -1,9 +1,11 @@
-"""The two files that the documentation shows are run as they stand."""
+"""The files that the documentation shows are run as they stand."""
 
 from __future__ import annotations
 
+import inspect
 import re
 import sys
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,6 +14,7 @@ import pytest
 from tests.suite import two
 
 from excise.attacks.base import run_attack
+from excise.primitives.finetune import finetune
 from excise.settings import build, recipe
 from excise.types import Prompt
 
@@ -54,3 +57,27 @@ def test_the_attack_is_run_and_judged(shown: dict[str, Any]) -> None:
     texts = [one[0].prompts[0].text for one in found.requests]
     assert texts == ["a picture, cat", "a picture, cat, cat"]
     assert 0 <= found.rate <= 1
+
+
+def test_every_primitive_of_the_page_is_there() -> None:
+    text = PAGE.read_text()
+    named = re.findall(r"`(excise\.primitives\.[\w.]+\.\w+)`", text)
+    for path in named:
+        _, _, module, *rest = path.split(".")
+        found: Any = import_module(f"excise.primitives.{module}")
+        for name in rest:
+            found = getattr(found, name)
+    _, _, rest_of_page = text.partition("`excise.primitives.finetune.finetune`")
+    for setting in re.findall(r"`(\w+)=`", rest_of_page):
+        assert setting in inspect.signature(finetune).parameters
+    assert len(named) >= 5
+
+
+def test_the_metric_has_one_figure_a_model(shown: dict[str, Any]) -> None:
+    cls = shown["Brightness"]
+    metric = cls(pictures=2)
+    found = metric.measure(two.model(), two.model(), two.CAT, judge=two.Two())
+    assert cls.want == "high"
+    figures = metric.figures(found)
+    assert set(figures) == {"edit", "base"}
+    assert 0 < figures["edit"]["low"] <= figures["edit"]["value"] < 1

@@ -10,7 +10,6 @@ import pytest
 from excise.emoji import autoencoder, clip, judging, unet
 from excise.emoji.build import Build
 from excise.emoji.export import save_reader
-from excise.models.load import ASSETS
 from excise.models.quiet import quietly
 from excise.rng import isolated
 from excise.store import write_json
@@ -47,11 +46,3 @@ def tiny_assets(tiny_state: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     with quietly():
         Build(tiny_state, seed=7).export(assets)
     return assets
-
-
-@pytest.fixture(scope="session")
-def shipped() -> Path:
-    """The folder of everything that ships, once the trained models are in it."""
-    if not (ASSETS / "emoji" / "model_index.json").exists():
-        pytest.skip("the embedded model is not in this checkout: python -m excise.emoji.build")
-    return ASSETS

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.trained import World, world
 
-from excise.errors import UserError
 from excise.primitives.denoising import Bank
 from excise.primitives.diversity import (
     Diversity,
@@ -47,16 +46,11 @@ def test_clusters_are_numbered_as_they_appear() -> None:
     assert clusters(torch.ones(1, 1), 0.5) == (0,)
 
 
-def test_singletons_and_subsets() -> None:
+def test_singletons() -> None:
     cos = cosines(torch.eye(4)[[0, 0, 1, 2]].double())
     found = Diversity(cosines=cos, same=0.7, clusters=clusters(cos, 0.7))
     assert found.kinds == 3
     assert found.singletons == pytest.approx(0.5)
-    assert found.at(4) == pytest.approx(found.participation)
-    assert found.at(1) == pytest.approx(1)
-    assert 1 < found.at(2) < 2
-    with pytest.raises(UserError):
-        found.at(5)
 
 
 def test_the_penalty_is_zero_within_the_intervals_and_pushes_outside() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,9 +17,6 @@ from excise.primitives.denoising import Bank
 from excise.primitives.healing import kept_lesson
 from excise.store.files import Json
 from excise.types import Concept, Condition
-
-if TYPE_CHECKING:
-    pass
 
 WALKS, KEEP = 32, 4  # pictures on whose way the cost is measured, and points of each
 STRENGTH = 3.0  # about where a concept goes

@@ -13,10 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from excise.errors import UserError
 from excise.primitives.bands import at_levels
 from excise.primitives.denoising import Bank, mapped, prediction
-from excise.rng import numpy_generator
 from excise.stats import singleton_share
 from excise.types import Condition, TextToImage
 
@@ -88,17 +86,6 @@ class Diversity:
     def singletons(self) -> float:
         """The share of clusters' members that are alone: how likely the next is of a new kind."""
         return singleton_share(self.clusters)
-
-    def at(self, size: int, seed: int = 0, draws: int = 256) -> float:
-        """The mean participation ratio of random subsets, to compare sets of unequal size."""
-        if not 1 <= size <= len(self):
-            raise UserError(f"expected a size in 1 .. {len(self)}, got {size}")
-        rng = numpy_generator("subsets", seed)
-        total = 0.0
-        for _ in range(draws):
-            i = torch.from_numpy(rng.choice(len(self), size, replace=False))
-            total += participation(self.cosines[i][:, i])
-        return total / draws
 
     def to_json(self) -> dict[str, Any]:
         """The figures."""
