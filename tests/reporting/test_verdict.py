@@ -193,6 +193,9 @@ def test_the_null_is_no_search(report: Report) -> None:
     assert plainly.status == "returns"
     assert any(reason.startswith("Plain words find it") for reason in plainly.reasons)
     assert plainly.attack.startswith("A search for a way around it finds it in 0")
+    bare = back.model_copy(update={"over": "stated", "floor": 0.4})
+    stated = of(report, attacks=(null, strong), excess=bare)
+    assert any(reason.startswith("Plain words find it in 20") for reason in stated.reasons)
 
 
 def test_a_ruined_model_is_never_called_erased(report: Report) -> None:

@@ -138,6 +138,8 @@ def _who(excess: Excess, may: str = "") -> str:
 
 def _how_often(excess: Excess, share: float, most: str = "") -> str:
     """most: what stands before a bound."""
+    if excess.attack == NULL and excess.over != "oracle":  # no search: nothing was taken off
+        return f"in {most}{percent(share)} of pictures"
     return f"{most}{points(share)} more often than {reference(excess)}"
 
 
@@ -145,8 +147,6 @@ def reference(excess: Excess) -> str:
     """What an excess is over, as a sentence has it after "than"."""
     if excess.over == "oracle":
         return "in a model that was never shown it"
-    if excess.attack == NULL:
-        return "never"  # plain words are no search, so nothing was taken off
     if excess.over == "decoys":
         return "things that the model was never shown"
     return f"the stated floor of {percent(excess.floor or 0.0)}"
