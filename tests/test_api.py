@@ -15,7 +15,7 @@ from tests import tiny
 import excise
 from excise.api.concepts import read_concept
 from excise.api.erasing import eraser_of
-from excise.api.judging import judges_for
+from excise.api.judging import clip_named, features_of, judges_for
 from excise.edit import Edit, Recipe
 from excise.errors import (
     BadConcept,
@@ -27,7 +27,8 @@ from excise.errors import (
     WrongBase,
 )
 from excise.judges.classifier import Classifier
-from excise.models.load import of_pipeline
+from excise.models.load import ASSETS, of_pipeline
+from excise.primitives.clip import Clip
 from excise.types import Concept
 
 CAT = Concept("cat", synonyms=("kitten",), held_back=("feline",), neighbours=("dog",))
@@ -69,6 +70,10 @@ def an_edit(of: Any) -> Edit:
         (lambda: excise.evaluate(model(), concept="cat", judge="nowhere"), BadFile, "nowhere"),
         (lambda: excise.evaluate(model(), concept="cat", floor=5), BadSetting, "floor in [0, 1]"),
         (lambda: excise.attack(model(), concept="cat", floor=-0.1), BadSetting, "floor in [0, 1]"),
+        (lambda: excise.evaluate(model(), concept="cat", features="nowhere"), BadFile, "nowhere"),
+        (lambda: excise.evaluate(model(), concept="cat", features=3), BadSetting, "got int"),
+        (lambda: excise.evaluate(model(), concept="cat", clip=ASSETS / "judge"), BadFile,
+         "expected a CLIP"),
         (lambda: excise.merge([]), UserError, "one or more"),
         (lambda: excise.info("nowhere"), BadFile, "nowhere"),
         (lambda: excise.report("nowhere"), BadFile, "nowhere"),
@@ -80,6 +85,16 @@ def test_a_mistake_is_one_line_of_its_own_class(call: Any, error: Any, said: str
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
     assert caught.value.exit_code == 2
+
+
+def test_features_and_a_clip_are_named_by_their_folders() -> None:
+    assert features_of(None) is None
+    assert clip_named(None) is None
+    assert isinstance(features_of(ASSETS / "clip"), Clip)
+    assert isinstance(features_of(str(ASSETS / "judge")), Classifier)
+    assert features_of(torch.abs) is torch.abs
+    scorer = clip_named(ASSETS / "clip")
+    assert scorer == Clip(source=str(ASSETS / "clip"))
 
 
 def test_settings_of_the_user_come_after_the_budget() -> None:

@@ -52,11 +52,12 @@ def test_evaluate_shows_a_table_and_the_place(
 ) -> None:
     done = call(
         "evaluate", "--model", folder, "--edit", edit, "--out", tmp_path, "--oracle", "none",
-        "--floor", "0.05",
+        "--floor", "0.05", "--features", "a/network", "--clip", "a/clip",
     )  # fmt: skip
     assert done.exit_code == 0, done.output
     given = stand_in["evaluate"]
     assert given["floor"] == 0.05
+    assert (given["features"], given["clip"]) == ("a/network", "a/clip")
     assert given["edit"] == edit
     assert given["concept"] is None  # the edit's own
     assert given["oracle"] is None

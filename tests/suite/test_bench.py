@@ -84,3 +84,15 @@ def test_results_that_ship_are_read_and_never_written(tmp_path: Path) -> None:
     stricter.every(PROBE, "a")  # another judge: nothing of it ships
     assert drawn() == before + 6
     assert file.read_bytes() == ships
+
+
+def test_what_no_digest_tells_is_described_afresh(tmp_path: Path) -> None:
+    """Two functions without a name of their own are not taken for one another."""
+    for scale in (1.0, 2.0):
+        made = replace(bench(tmp_path, two.Two()), features=lambda x, by=scale: by * _means(x))
+        look = made.look(made.arms["base"], PROBE, "a", described=True)
+        assert torch.allclose(look.features["features"], scale * _means(look.thumbs), atol=0.02)
+
+
+def _means(pictures: Tensor) -> Tensor:
+    return pictures.float().mean(dim=(2, 3)) / 255

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from excise.api.cases import SHIPPED, Oracle, Rivals, case_of, criteria_of
 from excise.api.concepts import ConceptSource
-from excise.api.judging import JudgeSource
+from excise.api.judging import FeaturesSource, JudgeSource, clip_named, features_of
 from excise.api.loading import EditSource, Source, history_of
 from excise.progress import SILENT, Progress
 from excise.reporting import Report
@@ -26,6 +26,8 @@ def evaluate(
     oracle: Oracle = "auto",
     rivals: Rivals = (),
     judge: JudgeSource | None = None,
+    features: FeaturesSource | None = None,
+    clip: str | os.PathLike[str] | None = None,
     floor: float | None = None,
     budget: Budget = "standard",
     seed: int = 0,
@@ -40,6 +42,9 @@ def evaluate(
         embedded model's own if it has one, None goes without.
     rivals: other edits of the same model, by label. out: a folder to save the report to; a run
         that was killed goes on from what is in it.
+    features: what describes pictures by vectors, for KID and FID, as `features_of` takes it; left
+        out, the judge's network. clip: for the CLIP score, a folder or an id on the hub; left out,
+        the model's own, else that of a zero-shot judge.
     floor: in [0, 1], how often a search is taken to show the concept in a model that never saw it.
         It stands in where there is neither an oracle nor a decoy to measure that on, and the report
         says so; without it the report cannot tell recovery from injection there. At 0 all that a
@@ -49,6 +54,7 @@ def evaluate(
         MissingJudge, WrongBase, UnknownName, BadFile, BadConcept, BadSetting: as they say.
     """
     criteria = criteria_of(floor)
+    eyes, scorer = features_of(features), clip_named(clip)
     if out is not None:
         check_writable(Path(out) / "report.html")
     case = case_of(model, edit, concept, base=base, oracle=oracle, rivals=rivals, judge=judge)
@@ -57,6 +63,8 @@ def evaluate(
         case.concept,
         case.judges.first,
         others=case.judges.others,
+        features=eyes,
+        clip=scorer,
         budget=budget,
         seed=seed,
         found=history_of(edit),

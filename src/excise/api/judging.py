@@ -12,15 +12,17 @@ from typing import Any
 import torch
 
 from excise import registry
-from excise.errors import BadFile, MissingJudge
+from excise.errors import BadFile, BadSetting, MissingJudge
 from excise.judges.classifier import Classifier, Live, Pipeline
 from excise.judges.witness import BANK, Witness
 from excise.judges.zero_shot_clip import ZeroShotClip
+from excise.primitives.clip import Clip
 from excise.primitives.prompts import kept_concepts
-from excise.primitives.vision import checkpoint
+from excise.primitives.vision import Call, Extractor, checkpoint, extractor_of
 from excise.types import Concept, Judge, TextToImage
 
 JudgeSource = Judge | Pipeline | str | os.PathLike[str]
+FeaturesSource = Call | Extractor | str | os.PathLike[str]
 
 CLIPS = ("openai/clip-vit-large-patch14", "openai/clip-vit-base-patch32")
 """Checkpoints that are used if they were downloaded before; nothing is downloaded."""
@@ -76,6 +78,43 @@ def judges_for(
     )
 
 
+def features_of(source: FeaturesSource | None) -> Call | Extractor | None:
+    """What describes pictures by vectors.
+
+    source: an image classifier of `transformers` or a CLIP, by folder or hub id; anything that has
+        ``features``; or a function or module from uint8 (n, 3, h, w) to (n, d).
+
+    Raises:
+        BadFile: what was named is neither a classifier nor a CLIP. Unsupported: a classifier that
+        has no features. BadSetting: something else.
+    """
+    if isinstance(source, str | os.PathLike):
+        kind = _kind(checkpoint(source))
+        found = Clip(source=str(source)) if kind == "clip" else Classifier(folder=str(source))
+        found.features(torch.zeros(1, 3, 64, 64, dtype=torch.uint8))  # said now, not in an hour
+        return found
+    if source is not None and extractor_of(source) is None:
+        raise BadSetting(
+            f"expected a classifier, a CLIP, or a function of pictures for features, got "
+            f"{type(source).__name__}; name a folder or an id on the hub"
+        )
+    return source
+
+
+def clip_named(source: str | os.PathLike[str] | None) -> Clip | None:
+    """A CLIP by folder or hub id. Raises BadFile for anything else."""
+    if source is None:
+        return None
+    if (kind := _kind(checkpoint(source))) != "clip":
+        raise BadFile(
+            f"expected a CLIP saved by transformers in {os.fspath(source)}, got {kind or 'none'}; "
+            "name another folder or id, such as openai/clip-vit-base-patch32"
+        )
+    found = Clip(source=str(source))
+    _ = found.model, found.digest
+    return found
+
+
 def brings_one(model: TextToImage) -> bool:
     """Does the model's folder name a judge?"""
     return _place(getattr(model, "notes", {}), "judge") is not None
@@ -113,6 +152,13 @@ def _from_folder(
     folder: Path, model: TextToImage, concepts: Sequence[Concept], source: str | None = None
 ) -> Judge:
     """source: what to call it by, if not by the folder."""
+    if _kind(folder) == "clip":
+        return _clip(source or folder, model, concepts)
+    return Classifier(folder=source or str(folder))
+
+
+def _kind(folder: Path) -> str | None:
+    """What a checkpoint says that it is. Raises BadFile."""
     config = folder / "config.json"
     try:
         kind = json.loads(config.read_text(encoding="utf-8")).get("model_type")
@@ -121,9 +167,7 @@ def _from_folder(
             f"expected the folder of an image classifier or of a CLIP, with config.json in it, got "
             f"{folder}; {WAYS}"
         ) from error
-    if kind == "clip":
-        return _clip(source or folder, model, concepts)
-    return Classifier(folder=source or str(folder))
+    return None if kind is None else str(kind)
 
 
 def _clip(folder: Path | str, model: TextToImage, concepts: Sequence[Concept]) -> Judge:

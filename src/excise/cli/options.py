@@ -76,6 +76,19 @@ Floor = Annotated[
         help="How often a search is taken to find it in a model that never saw it, without one.",
     ),
 ]
+Features = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NETWORK",
+        help="For KID and FID: an image classifier or a CLIP (folder or hub id); else the judge.",
+    ),
+]
+Clip = Annotated[
+    str | None,
+    typer.Option(
+        metavar="CLIP", help="For the CLIP score (folder or hub id); else the model's own."
+    ),
+]
 Place = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="cpu, cuda, cuda:1, mps.", rich_help_panel=MACHINE),

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
-from typing import Any, ClassVar, Self, final
+from typing import Any, ClassVar, Literal, Self, final
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -116,20 +116,34 @@ class Metric(ABC):
     """A question about an edit: a frozen dataclass whose fields are its settings.
 
     A subclass says ``name`` (its file's), ``paper`` (where the figure is from, or empty), and how
-    to answer from a `Work`.
+    to answer from a `Work`. One that says ``want`` has a row in every report, beside what was kept.
 
     pictures: how many, of whatever the metric counts by.
+    want: which way is better, of a metric with one figure a model. label: what its row is called;
+    the first paragraph of its words stands below. more: it draws pictures that nobody else draws,
+    so a first look leaves it out.
     """
 
     name: ClassVar[str]
     paper: ClassVar[str] = ""
     budgets: ClassVar[Mapping[Budget, int]] = PICTURES
+    want: ClassVar[Literal["high", "low"] | None] = None
+    label: ClassVar[str] = ""
+    more: ClassVar[bool] = False
 
     pictures: int = PICTURES["standard"]
 
     @abstractmethod
     def answer(self, work: Work) -> Mapping[str, Any]:
         """JSON values by name."""
+
+    def figures(self, answer: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Of an answer, one figure by model: a number, or an interval as `rate_json` has it."""
+        return answer
+
+    def said(self, answer: Mapping[str, Any]) -> str:
+        """What has to be said beside the figures of an answer, or why there are none."""
+        return ""
 
     @final
     def measure(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from excise.errors import BadSetting, Unsupported
 from excise.method import Budget
@@ -18,7 +18,7 @@ from excise.stats import tradeoff
 
 @dataclass(frozen=True, kw_only=True)
 class TradeOff(Metric):
-    """The area under what is kept against the concept's excess, edits at several strengths.
+    """The area under what is kept against the concept's excess, of an edit at several strengths.
 
     Every model of the work that is made by an edit gives a curve, its edit times each strength;
     the areas are over the excesses that all of them reach (`excise.stats.tradeoff`). The excess is
@@ -32,6 +32,9 @@ class TradeOff(Metric):
     """
 
     name: ClassVar[str] = "tradeoff"
+    want: ClassVar[Literal["high", "low"] | None] = "high"
+    label: ClassVar[str] = "what is kept, over all that may be left of it (area)"
+    more: ClassVar[bool] = True
     budgets: ClassVar[Mapping[Budget, int]] = {"quick": 1, "standard": 4, "thorough": 12}
 
     pictures: int = 4
@@ -83,6 +86,21 @@ class TradeOff(Metric):
         except ValueError as error:  # nothing to compare over is an answer too
             return {**found, "why": str(error)}
         return {**found, "areas": dict(areas.areas), "range": [areas.low, areas.high]}
+
+    def figures(self, answer: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The areas."""
+        areas: Mapping[str, Any] = answer.get("areas", {})
+        return areas
+
+    def said(self, answer: Mapping[str, Any]) -> str:
+        """Over which excesses, or why over none."""
+        if "range" not in answer:
+            return str(answer.get("why", ""))
+        low, high = (f"{100 * x:.1f}" for x in answer["range"])
+        return (
+            f"Here from {low} to {high} points of excess, which all of them reach, at the judge's "
+            "own threshold, whatever threshold the rest is counted at."
+        )
 
 
 def _scaled(standing: Standing, strength: float) -> Standing:

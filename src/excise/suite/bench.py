@@ -8,11 +8,11 @@ from typing import Any
 
 from torch import Tensor
 
-from excise.primitives.clip import extractors
+from excise.primitives.clip import CLIP, Clip, extractors
 from excise.primitives.panel import label_of
 from excise.primitives.probe import Look, Probe
 from excise.primitives.prompts import completed
-from excise.primitives.vision import Extractor
+from excise.primitives.vision import Call, Extractor
 from excise.progress import SILENT
 from excise.store import Archive, Artefact, Cache, Json, Stage, Stages, hash_json
 from excise.suite.arms import SHARED, Arm
@@ -34,7 +34,9 @@ class Bench:
     stages: where those of the other arms are, to go on from after a kill. spent: by section and
     arm, also where the result had been kept. counted: results whose costs are in it. networks:
     those of `extractors`, once there are some. diverged: searches that a loss ended which is no
-    finite number, by what they are called, with the message.
+    finite number, by what they are called, with the message. unmeasured: measures that could not be
+    taken, by what they are called, with the reason. features: what describes pictures by vectors,
+    in the place of the judge's network. clip: in the place of the model's own.
     """
 
     arms: Mapping[str, Arm]
@@ -51,6 +53,9 @@ class Bench:
     counted: set[str] = field(default_factory=set)
     networks: list[dict[str, Extractor]] = field(default_factory=list)
     diverged: dict[str, str] = field(default_factory=dict)
+    unmeasured: dict[str, str] = field(default_factory=dict)
+    features: Call | Extractor | None = None
+    clip: Clip | None = None
 
     @property
     def plain(self) -> TextToImage:
@@ -85,7 +90,8 @@ class Bench:
     def extractors(self) -> Mapping[str, Extractor]:
         """What describes pictures by vectors: see `excise.primitives.clip.extractors`."""
         if not self.networks:
-            self.networks.append(extractors(self.judge, self.plain))
+            found = extractors(self.judge, self.plain, self.features)
+            self.networks.append(found if self.clip is None else {**found, CLIP: self.clip})
         return self.networks[0]
 
     def look(self, arm: Arm, probe: Probe, section: str, *, described: bool = False) -> Look:
@@ -111,11 +117,12 @@ class Bench:
                 return made.tensors, made.record
 
             key: dict[str, Any] = {"look": probe.digest, "labels": sorted(probe.labels)}
+            digests = {one: getattr(network, "digest", None) for one, network in wanted.items()}
             if wanted:
-                key["features"] = {
-                    one: getattr(network, "digest", None) for one, network in wanted.items()
-                }
-            self.looks[name] = known = Look.of(probe, self.kept(section, arm, key, draw))
+                key["features"] = digests
+            sure = None not in digests.values()  # nothing else tells two functions apart
+            made = self.kept(section, arm, key, draw, find=sure)
+            self.looks[name] = known = Look.of(probe, made)
         return known.relabelled(probe)
 
     def every(self, probe: Probe, section: str, *, described: bool = False) -> dict[str, Look]:
@@ -126,11 +133,18 @@ class Bench:
         }
 
     def kept(
-        self, section: str, arm: Arm, key: Mapping[str, Any], make: Callable[[], Made]
+        self,
+        section: str,
+        arm: Arm,
+        key: Mapping[str, Any],
+        make: Callable[[], Made],
+        *,
+        find: bool = True,
     ) -> Artefact:
         """A result of one arm: found where it was kept, or made and kept.
 
-        key: all that it depends on besides the arm and the judge, as JSON values.
+        key: all that it depends on besides the arm and the judge, as JSON values. find: False where
+        that cannot be said: then it is made, and kept nowhere.
         """
         whole: Json = {
             "version": VERSION,
@@ -139,12 +153,14 @@ class Bench:
             "judge": self._judge,
             **key,
         }
-        found = self._find(arm, whole)
+        found = self._find(arm, whole) if find else None
         if found is None:
             before = arm.model.costs
             tensors, record = make()
             costs = (arm.model.costs - before).to_json()
-            found = self._keep(arm, whole, tensors, {"record": record, "costs": costs})
+            result: Json = {"record": record, "costs": costs}
+            made = Artefact(tensors=dict(tensors), record=result)
+            found = self._keep(arm, whole, made) if find else made
         held: Any = found.record
         name, once = (section, arm.key), hash_json([arm.key, whole])
         if once not in self.counted:
@@ -166,8 +182,8 @@ class Bench:
                     return found
         return None if self.stages is None else _stage(self.stages, key).load()
 
-    def _keep(self, arm: Arm, key: Json, tensors: Mapping[str, Tensor], record: Json) -> Artefact:
-        made = Artefact(tensors=dict(tensors), record=record)
+    def _keep(self, arm: Arm, key: Json, made: Artefact) -> Artefact:
+        tensors, record = made.tensors, made.record
         if self._judge is None:
             return made
         if arm.role in SHARED and self.cache is not None and self.cache.put(key, tensors, record):

@@ -13,7 +13,9 @@ from excise.attacks.base import LOSSES
 from excise.edit.recipe import versions
 from excise.errors import UserError
 from excise.method import Budget
+from excise.primitives.clip import Clip
 from excise.primitives.panel import labels_of
+from excise.primitives.vision import Call, Extractor
 from excise.progress import SILENT, stage
 from excise.reporting.attacks import AttackResult, Excess, Recovery, WorstFound
 from excise.reporting.attempts import roles
@@ -63,6 +65,8 @@ def evaluate(
     judge: Judge,
     *,
     others: Sequence[Judge] = (),
+    features: Call | Extractor | None = None,
+    clip: Clip | None = None,
     budget: Budget | Sizes = "standard",
     seed: int = 0,
     settings: Settings | None = None,
@@ -82,6 +86,9 @@ def evaluate(
         and a base, an oracle, rivals and controls where there are such.
     judge: what counts. others: the auditor and the witness, which are only compared with it; those
         that cannot tell the concept are left out.
+    features: what describes pictures by vectors, for distances between sets of them; left out, the
+        judge's network, if it can. clip: what scores how pictures fit their prompts; left out, the
+        model's own, else that of a zero-shot judge.
     settings: of attacks, by name. texts: prompts that they are tried on; left out, the concept's
         own. whole: False for plain use and the attacks only. keep: a folder for the inputs that
         were found on the model in question, a file an attack.
@@ -92,7 +99,7 @@ def evaluate(
         UserError: no arm, or two of one key. UnknownName: the judge cannot tell the concept.
     """
     bench = bench_of(arms, concept, judge, others, sizes_of(budget), seed, progress or SILENT,
-                     shipped, cache, stages)  # fmt: skip
+                     shipped, cache, stages, features=features, clip=clip)  # fmt: skip
     past, book = found or History(), Book()
     kept, inverted, replaced = None, None, None
     stops: tuple[Stop, ...] = ()
@@ -178,6 +185,9 @@ def bench_of(
     shipped: Archive | None,
     cache: Cache | None,
     stages: Stages | None,
+    *,
+    features: Call | Extractor | None = None,
+    clip: Clip | None = None,
 ) -> Bench:
     """What the sections of an evaluation share; with the same arguments they find what was kept.
 
@@ -196,6 +206,8 @@ def bench_of(
         shipped=shipped,
         cache=cache,
         stages=stages,
+        features=features,
+        clip=clip,
     )
     full, panels = bench.full, [judge, *others]
     if others and all(labels_of(one) is not None for one in panels):

@@ -126,4 +126,5 @@ def notes(bench: Bench, battery: Battery | None) -> tuple[str, ...]:
             "A first look: few attacks at small budgets, one after the other until one brings the "
             "concept back. That none did is no claim that none can."
         )
+    said += [f"Not measured: {label}: {why}" for label, why in bench.unmeasured.items()]
     return tuple(said)

@@ -18,6 +18,7 @@ from excise.reporting.findings import Kept, KeptRow, RateRow, Replacement, count
 from excise.reporting.sheets import SECTIONS
 from excise.suite.bench import Bench
 from excise.suite.book import Book
+from excise.suite.measured import registered
 from excise.suite.quality import measures
 from excise.types import Concept
 
@@ -215,13 +216,16 @@ def kept_section(bench: Bench, book: Book) -> Kept | None:
             if (value := _near(found)) is not None
         },
         nothing={arm: _rate(look, look.sheet.nothing) for arm, look in looks.items()},
-        measures=measures(
-            book,
-            looks,
-            near,
-            None if base is None else base.key,
-            networks=bench.extractors,
-            seed=bench.seed,
+        measures=(
+            *measures(
+                book,
+                looks,
+                near,
+                None if base is None else base.key,
+                networks=bench.extractors,
+                seed=bench.seed,
+            ),
+            *registered(bench, book),
         ),
     )
 

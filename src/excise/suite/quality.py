@@ -14,7 +14,7 @@ from excise.metrics.kid import kid
 from excise.primitives.clip import CLIP, FEATURES, Clip
 from excise.primitives.halves import described, groups_of, halves
 from excise.primitives.probe import Look
-from excise.primitives.vision import Extractor
+from excise.primitives.vision import Extractor, Given
 from excise.reporting.figures import Estimate
 from excise.reporting.findings import Measure
 from excise.reporting.wording import number
@@ -46,7 +46,9 @@ def measures(
         found.append(_drift(book, looks, base, far, "drift", others, scale))
         found.append(_drift(book, looks, base, close, "drift_near", closest, scale))
         if all(FEATURES in look.features for look in looks.values()):
-            eyes = getattr((networks or {}).get(FEATURES), "title", "the judge")
+            network = (networks or {}).get(FEATURES)
+            given = "a given function" if isinstance(network, Given) else "the judge"
+            eyes = getattr(network, "title", given)
             found += _apart(book, looks, base, eyes, seed)
     clip = (networks or {}).get(CLIP)
     if isinstance(clip, Clip) and all(CLIP in look.features for look in looks.values()):
