@@ -81,13 +81,3 @@ def test_the_metric_has_one_figure_a_model(shown: dict[str, Any]) -> None:
     figures = metric.figures(found)
     assert set(figures) == {"edit", "base"}
     assert 0 < figures["edit"]["low"] <= figures["edit"]["value"] < 1
-
-
-def test_the_metric_has_one_figure_a_model(shown: dict[str, Any]) -> None:
-    cls = shown["Brightness"]
-    metric = cls(pictures=2)
-    found = metric.measure(two.model(), two.model(), two.CAT, judge=two.Two())
-    assert cls.want == "high"
-    figures = metric.figures(found)
-    assert set(figures) == {"edit", "base"}
-    assert 0 < figures["edit"]["low"] <= figures["edit"]["value"] < 1
