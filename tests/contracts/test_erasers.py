@@ -146,6 +146,20 @@ def test_settings_by_model_and_budget_can_be_built(kind: type[Eraser]) -> None:
     assert sizes[0] < sizes[-1] or not kind.scaled  # a closed form has nothing to do longer
 
 
+@pytest.mark.parametrize("name", ["ablating", "salun", "stereo", "few_shot"])
+def test_a_quick_run_draws_hardly_more_pictures_than_it_goes_through(name: str) -> None:
+    """Drawing takes longer than training: what is not looked at is not to be drawn."""
+    quick: Any = build(registry.get("eraser", name), {}).at("quick")
+    full: Any = build(registry.get("eraser", name), {})
+    seen = quick.steps * quick.batch
+    if name == "stereo":
+        seen = quick.rounds * quick.inversion_steps * quick.inversion_samples
+        assert quick.trajectories <= full.trajectories / 4 + 1
+    assert max(quick.pictures, getattr(quick, "retained", 0)) <= 1.25 * seen
+    if full.pictures > 100:
+        assert quick.pictures <= full.pictures / 4
+
+
 SELECTING = [
     name
     for name in registry.names("eraser")

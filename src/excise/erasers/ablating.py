@@ -51,6 +51,7 @@ class Ablating(Eraser):
 
     name: ClassVar[str] = "ablating"
     paper: ClassVar[str] = "arXiv:2303.13516"
+    scaled: ClassVar[tuple[str, ...]] = ("steps", "pictures")  # which take longer than the steps
     smallest: ClassVar[Mapping[str, object]] = {
         "pictures": 2,
         "steps": 2,

@@ -52,6 +52,8 @@ class SalUn(Eraser):
 
     name: ClassVar[str] = "salun"
     paper: ClassVar[str] = "arXiv:2310.12508"
+    # Fewer pictures are gone through as often as more; drawing them takes longer than training.
+    scaled: ClassVar[tuple[str, ...]] = ("steps", "pictures", "retained")
     smallest: ClassVar[Mapping[str, object]] = {
         "pictures": 2,
         "retained": 2,

@@ -77,7 +77,8 @@ class Stereo(Eraser):
     name: ClassVar[str] = "stereo"
     paper: ClassVar[str] = "arXiv:2408.16807"
     given: ClassVar[frozenset[Given]] = frozenset({"words", "pictures"})
-    scaled: ClassVar[tuple[str, ...]] = ("steps", "inversion_steps")
+    # Pictures and walks take as long as what is done with them.
+    scaled: ClassVar[tuple[str, ...]] = ("steps", "inversion_steps", "pictures", "trajectories")
     smallest: ClassVar[Mapping[str, object]] = {
         "rounds": 2,
         "steps": 2,
