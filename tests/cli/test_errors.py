@@ -176,6 +176,37 @@ def test_exit_codes(
             assert found["details"] == {"kept_to": 1.4}
 
 
+@pytest.mark.parametrize(
+    ("command", "called", "goes_on"),
+    [
+        (("erase", "cat"), "erase", True),
+        (("evaluate", "cat"), "evaluate", True),
+        (("attack", "cat", "--out", "{tmp}"), "attack", True),
+        (("attack", "cat"), "attack", False),
+        (("erase", "cat", "--dry-run"), "erasing.eraser_of", False),
+        (("evaluate", "cat", "--dry-run"), "estimate", False),
+        (("attack", "cat", "--out", "{tmp}", "--dry-run"), "estimate_attack", False),
+        (("generate", "a cat"), "generate", False),
+        (("info", "x"), "info", False),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else str(value),
+)
+def test_ctrl_c_promises_to_go_on_where_there_is_something_to_go_on_from(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...],
+    called: str, goes_on: bool,
+) -> None:  # fmt: skip
+    def stopped(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"excise.api.{called}", stopped)
+    monkeypatch.chdir(tmp_path)
+    words = [word.format(tmp=tmp_path / "out") for word in command]
+    done = call(*words, *(() if command[0] == "info" else ("--model", folder)))
+    assert done.exit_code == 130
+    kept = "Stopped. Finished stages are kept: the same command goes on."
+    assert done.stderr.splitlines() == [kept if goes_on else "Stopped."]
+
+
 def test_a_defect_shows_where_it_is(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*_: Any, **__: Any) -> None:
         raise ZeroDivisionError("a mistake of ours")

@@ -55,7 +55,7 @@ def erase(
 
     An interrupted run goes on from what it has finished, to the same bytes.
     """
-    with session(as_json=as_json, quiet=quiet, threads=threads) as run:
+    with session(as_json=as_json, quiet=quiet, threads=threads, resumes=not dry_run) as run:
         from excise import api
 
         settings = split(set_ or ())
@@ -103,7 +103,7 @@ def demo(
     quiet: o.Quiet = False,
 ) -> None:
     """Erase "cat" from the embedded model, then evaluate the edit: the whole job, in minutes."""
-    with session(as_json=as_json, quiet=quiet, threads=threads) as run:
+    with session(as_json=as_json, quiet=quiet, threads=threads, resumes=not dry_run) as run:
         from excise import api
 
         live = load_model(o.EMOJI, device, dtype)

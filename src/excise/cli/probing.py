@@ -58,7 +58,8 @@ def attack(
     With --edit, the model is the unedited one; without it, the model in question as it is. --out
     FOLDER writes a report.
     """
-    with session(as_json=as_json, quiet=quiet, threads=threads) as run:
+    keeps = out is not None and not dry_run
+    with session(as_json=as_json, quiet=quiet, threads=threads, resumes=keeps) as run:
         from excise import api
 
         settings = _settings(method, split(set_ or ()))
@@ -126,7 +127,7 @@ def evaluate(
 
     With --edit, the model is the unedited one; without it, the model in question as it is.
     """
-    with session(as_json=as_json, quiet=quiet, threads=threads) as run:
+    with session(as_json=as_json, quiet=quiet, threads=threads, resumes=not dry_run) as run:
         from excise import api
 
         live, knows = asked_models(model, base, edit, device, dtype)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from excise.reporting import Report
 
 STOPPED = 130  # as a shell has it: 128 + SIGINT
+ENDED = "Stopped.\n"
 GOES_ON = "Stopped. Finished stages are kept: the same command goes on.\n"
 
 
@@ -66,9 +67,15 @@ class Session:
 
 @contextmanager
 def session(
-    *, as_json: bool = False, quiet: bool = False, threads: int | None = None
+    *,
+    as_json: bool = False,
+    quiet: bool = False,
+    threads: int | None = None,
+    resumes: bool = False,
 ) -> Iterator[Session]:
     """Run a command: with streams of its own, and errors as one line and an exit code.
+
+    resumes: it keeps stages, from which it goes on after Ctrl-C, and says so.
 
     Raises:
         typer.Exit: with the exit code of what went wrong.
@@ -87,7 +94,7 @@ def session(
                 raise  # the reader of our output has seen enough
             except (Exception, KeyboardInterrupt) as error:
                 if asked or isinstance(error, KeyboardInterrupt):
-                    err.write(GOES_ON)
+                    err.write(GOES_ON if resumes else ENDED)
                     raise typer.Exit(STOPPED) from None
                 raise typer.Exit(_explain(run, error)) from None
             out.flush()
