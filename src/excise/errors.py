@@ -13,8 +13,7 @@
     │   └── Unsupported         2   this model family or machine cannot do what was asked
     ├── Infeasible              3   no strength removes the concept and keeps the rest
     ├── NumericalError          1   a loss or a weight that is not finite
-    ├── ResourceError           1   disk full, no permission to write, out of memory
-    └── Interrupted             1   stopped from outside; what was finished can be resumed
+    └── ResourceError           1   disk full, no permission to write, out of memory
 
 A message is one line and holds three things: what was expected, what came, what to do.
 """
@@ -85,10 +84,6 @@ class NumericalError(ExciseError):
 
 class ResourceError(ExciseError):
     """The machine has not enough of something: disk, memory, permission."""
-
-
-class Interrupted(ExciseError):
-    """The run was stopped from outside; finished stages are kept and can be resumed."""
 
 
 def suggest(name: str, known: Iterable[str], *, show: int = 12) -> str:

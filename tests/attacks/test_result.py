@@ -12,7 +12,7 @@ from torch import Tensor
 from excise.attacks.result import AttackResult
 from excise.errors import BadFile, UserError
 from excise.primitives.bands import BANDS, banded
-from excise.stats import best_of_curve, best_of_r, wilson
+from excise.stats import best_of_r, wilson
 from excise.types import Condition, Costs, Prompt, Request
 
 
@@ -79,10 +79,14 @@ def test_best_of_r_is_the_unbiased_estimate(chooses: Literal["prompt", "restart"
         assert np.allclose(found.expected(r)[0], expected)
     assert found.best_of(1) == pytest.approx(hits.mean())
     assert found.best_of(9) == pytest.approx(found.rate)
-    curve, other = found.curve(), best_of_curve(hits.mean(1), found.looks[:, 0])
-    assert curve.restarts == other.restarts
-    assert curve.rate == pytest.approx(other.rate)
-    assert curve.se == pytest.approx(other.se)
+    curve = found.curve()
+    assert curve.restarts == (1, 2, 3)
+    assert curve.rate == pytest.approx([found.best_of(r) for r in curve.restarts])
+    left = [best_of_r(np.delete(hits.mean(1), i), np.delete(found.looks[:, 0], i), 3)
+            for i in range(9)]  # fmt: skip
+    assert curve.se[2] ** 2 == pytest.approx(8 * np.var(left))  # the jackknife's
+    with pytest.raises(UserError, match="1 <= R < 9"):
+        found.curve(9)
 
 
 def test_looking_often_is_not_succeeding() -> None:

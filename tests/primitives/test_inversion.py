@@ -9,7 +9,7 @@ from tests import tiny
 from tests.trained import World, world
 from torch import Tensor
 
-from excise.errors import BadFile, BadSetting, Interrupted, NumericalError, UserError
+from excise.errors import BadFile, BadSetting, NumericalError, UserError
 from excise.models.load import of_pipeline
 from excise.primitives.carrying import carry, replay
 from excise.primitives.denoising import Bank, concept_loss
@@ -32,7 +32,7 @@ class Killed(Silent):
     def advance(self, n: int = 1) -> None:
         self.left -= n
         if n and self.left <= 0:
-            raise Interrupted("killed by the test")
+            raise KeyboardInterrupt
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +148,7 @@ def test_a_killed_search_ends_with_the_same_bytes(w: World, tmp_path: Path, spac
     latents = w.latents["cat"]
     whole = inverter.run(w.model, latents, restarts=2)
     stages = Stages(tmp_path, every_seconds=0)
-    with pytest.raises(Interrupted):
+    with pytest.raises(KeyboardInterrupt):
         inverter.run(w.model, latents, restarts=2, stages=stages, progress=Killed(3))
     assert [p.name.endswith(".part.safetensors") for p in tmp_path.iterdir()] == [True]
     evaluations = w.model.costs.gradients

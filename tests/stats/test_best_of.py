@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from excise.rng import numpy_generator
-from excise.stats import best_of_curve, best_of_r, best_of_weights
+from excise.stats import Curve, best_of_curve, best_of_r, best_of_weights
 
 pools = st.lists(
     st.tuples(st.sampled_from([0.0, 0.25, 0.5, 1.0]), st.floats(0, 1)), min_size=1, max_size=7
@@ -64,6 +64,13 @@ def test_luck_in_choosing_is_not_success() -> None:
     assert select[:, :16].max(axis=1).mean() > 0.12
 
 
+def curve_of(score: np.ndarray, select: np.ndarray, largest: int | None = None) -> Curve:
+    """Of one prompt's restarts."""
+    return best_of_curve(
+        lambda rows, r: float(best_of_r(score[rows], select[rows], r)), len(score), largest
+    )
+
+
 def test_the_standard_error_is_the_spread_over_pools() -> None:
     rng = numpy_generator("pools")
 
@@ -71,16 +78,16 @@ def test_the_standard_error_is_the_spread_over_pools() -> None:
         rate = rng.beta(0.5, 2, 30)
         return rng.binomial(32, rate) / 32, rng.binomial(16, rate) / 16
 
-    curves = [best_of_curve(*pool(), largest=6) for _ in range(80)]
+    curves = [curve_of(*pool(), largest=6) for _ in range(80)]
     spread = np.std([c.rate for c in curves], axis=0)
     assert np.mean([c.se for c in curves], axis=0) == pytest.approx(spread, rel=0.2)
 
 
 def test_a_curve_stops_at_a_third_of_the_pool() -> None:
-    curve = best_of_curve(np.linspace(0, 1, 24), np.linspace(0, 1, 24))
+    curve = curve_of(np.linspace(0, 1, 24), np.linspace(0, 1, 24))
     assert curve.restarts == tuple(range(1, 9))
     assert list(curve.rate) == sorted(curve.rate)
-    with pytest.raises(ValueError, match="expected"):
-        best_of_curve([0.1, 0.2], [0.1, 0.2], largest=2)
+    with pytest.raises(ValueError, match="1 <= R < 2"):
+        curve_of(np.array([0.1, 0.2]), np.array([0.1, 0.2]), largest=2)
     with pytest.raises(ValueError, match="one select value a restart"):
         best_of_r([0.1, 0.2], [0.1], 1)

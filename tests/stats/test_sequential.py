@@ -88,20 +88,6 @@ def test_it_starts_at_one_and_stays_finite() -> None:
     assert test.log_e(900, 1000) < -5
 
 
-@pytest.mark.parametrize("side", ["below", "above"])
-@pytest.mark.parametrize("hits", [0, 3])
-def test_the_number_needed_is_the_least(side: str, hits: int) -> None:
-    test = EProcess(limit=0.1, side=side)  # type: ignore[arg-type]
-
-    def passes(n: int) -> bool:
-        return test.passes(hits if side == "below" else n - hits, n, claims=4)
-
-    needed = test.pictures_needed(hits=hits, claims=4)
-    assert passes(needed)
-    assert not passes(needed - 1)
-    assert needed > test.pictures_needed(hits=hits)
-
-
 def test_impossible_arguments_are_refused() -> None:
     with pytest.raises(ValueError, match="limit"):
         EProcess(limit=1.0)

@@ -15,7 +15,7 @@ from torch import Tensor
 from excise.errors import BadFile, UserError
 from excise.primitives.bands import BANDS
 from excise.primitives.gradients import Flow
-from excise.stats import Curve, Observations, best_of_r
+from excise.stats import Curve, Observations, best_of_curve, best_of_r
 from excise.store import Artefact, hash_json, load_tensors, save_tensors
 from excise.types import Costs, EditLike, Request
 
@@ -181,18 +181,17 @@ class AttackResult:
     def curve(self, largest: int | None = None) -> Curve:
         """The rate at best-of-R for R from 1 to ``largest``, by default a third of the pool.
 
-        Standard errors are the delete-one jackknife's over restarts, as `stats.best_of_curve`.
+        Standard errors are over restarts, as `stats.best_of_curve` has them.
+
+        Raises:
+            UserError: only the chosen were scored; not 1 <= R < N.
         """
-        n = len(self)
-        largest = max(n // 3, 1) if largest is None else largest
-        if not 1 <= largest < n:
-            raise UserError(f"expected 1 <= R < {n}, the number of restarts, got {largest}")
-        budgets = tuple(range(1, largest + 1))
-        rates = tuple(self.best_of(r) for r in budgets)
-        left = [np.delete(np.arange(n), i) for i in range(n)]
-        again = np.array([[self._expected(rows, r).mean() for r in budgets] for rows in left])
-        variance = (n - 1) / n * ((again - again.mean(0)) ** 2).sum(0)  # (N, K) -> (K,)
-        return Curve(restarts=budgets, rate=rates, se=tuple(np.sqrt(variance).tolist()))
+        try:
+            return best_of_curve(
+                lambda rows, r: float(self._expected(rows, r).mean()), len(self), largest
+            )
+        except ValueError as error:
+            raise UserError(str(error)) from error
 
     def _expected(self, rows: NDArray[np.intp], restarts: int) -> NDArray[np.float64]:
         if not self.pooled:

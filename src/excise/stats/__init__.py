@@ -25,7 +25,7 @@ from excise.stats.intervals import (
     wilson_upper,
 )
 from excise.stats.pooled import Pooled, pooled, pooled_rate_upper, pooled_ratio
-from excise.stats.power import design_effect, power, sample_size
+from excise.stats.power import power, sample_size
 from excise.stats.rate import Rate
 from excise.stats.sequential import Decision, EProcess, decide
 from excise.stats.tradeoff import Tradeoff, area, envelope, tradeoff
@@ -50,7 +50,6 @@ __all__ = [
     "clustered_se",
     "combined",
     "decide",
-    "design_effect",
     "difference_interval",
     "envelope",
     "pooled",

@@ -7,6 +7,7 @@ it does on the *score* seeds, which count.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import comb
 
@@ -60,30 +61,29 @@ def best_of_r(score: ArrayLike, select: ArrayLike, restarts: int) -> NDArray[np.
     return np.asarray(np.tensordot(weights, ranked, axes=1), dtype=np.float64)  # (...)
 
 
-def best_of_curve(score: ArrayLike, select: ArrayLike, largest: int | None = None) -> Curve:
-    """`best_of_r` for R from 1 to `largest`, by default a third of the pool, with standard errors.
+def best_of_curve(
+    rate: Callable[[NDArray[np.intp], int], float], pool: int, largest: int | None = None
+) -> Curve:
+    """The best of R for R from 1 to `largest`, by default a third of the pool, with errors.
 
     Beyond a third the estimate rests on a few restarts. The standard error is the delete-one
     jackknife, which is consistent for U-statistics (Arvesen 1969, "Jackknifing U-statistics", Ann.
-    Math. Statist. 40), of which this is one.
+    Math. Statist. 40), of which `best_of_r` is one.
 
-    score: (N,). select: (N,).
+    rate: of the restarts with these numbers, int (n,), at best of R; see `best_of_r`.
 
     Raises:
-        ValueError: the lengths differ, or `largest` does not leave a pool of at least R + 1.
+        ValueError: `largest` does not leave a pool of at least R + 1.
     """
-    scores = np.asarray(score, dtype=np.float64)
-    looks = np.asarray(select, dtype=np.float64)
-    pool = len(scores)
     largest = max(pool // 3, 1) if largest is None else largest
-    if scores.ndim != 1 or not 1 <= largest < pool:
-        raise ValueError(f"expected (N,) scores with N > {largest} >= 1, got {scores.shape}")
+    if not 1 <= largest < pool:
+        raise ValueError(f"expected 1 <= R < {pool}, the number of restarts, got {largest}")
     budgets = tuple(range(1, largest + 1))
-    rate = [float(best_of_r(scores, looks, r)) for r in budgets]
-    without = [np.arange(pool) != i for i in range(pool)]
-    again = np.array([[best_of_r(scores[w], looks[w], r) for r in budgets] for w in without])
+    every = np.arange(pool)
+    rates = tuple(rate(every, r) for r in budgets)
+    again = np.array([[rate(np.delete(every, i), r) for r in budgets] for i in every])  # (N, K)
     variance = (pool - 1) / pool * ((again - again.mean(0)) ** 2).sum(0)  # (N, K) -> (K,)
-    return Curve(restarts=budgets, rate=tuple(rate), se=tuple(np.sqrt(variance).tolist()))
+    return Curve(restarts=budgets, rate=rates, se=tuple(np.sqrt(variance).tolist()))
 
 
 def _ranked(score: ArrayLike, select: ArrayLike) -> NDArray[np.float64]:

@@ -71,24 +71,6 @@ class EProcess:
         """
         return self.log_e(k, n) >= math.log(claims / alpha)
 
-    def pictures_needed(self, *, hits: int = 0, claims: int = 1, alpha: float = 0.05) -> int:
-        """The least number of pictures that passes with this many hits (or misses, if above)."""
-        n = max(hits, 1)
-        while not self._with(hits, n, claims, alpha):
-            n *= 2
-        low = n // 2
-        while low + 1 < n:
-            middle = (low + n) // 2
-            if self._with(hits, middle, claims, alpha):
-                n = middle
-            else:
-                low = middle
-        return n
-
-    def _with(self, hits: int, n: int, claims: int, alpha: float) -> bool:
-        k = hits if self.side == "below" else n - hits
-        return n >= hits and self.passes(k, n, claims=claims, alpha=alpha)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:

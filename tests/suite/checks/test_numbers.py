@@ -89,6 +89,9 @@ def test_power_is_that_of_the_spread_which_was_seen(
     assert check.level == level
     assert f"probability of at most {chance}" in check.meaning
     assert "240 pictures" in check.found
+    assert ("pictures of each would do" in check.advice) == (level == "warning")
+    if level == "warning":  # (1 + 0.8416 / 1.645) twice as wide as the margin: 240 * 3.023 ** 2
+        assert "2\u202f194" in check.advice
     assert powers(report, None) == []
 
 

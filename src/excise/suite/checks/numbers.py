@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from statistics import NormalDist
 
 import numpy as np
 
 from excise.reporting.subject import Check
 from excise.reporting.wording import listed, number, percent, points
+from excise.stats import power as chance_of
+from excise.stats import sample_size
 from excise.suite.checks.base import Evidence
 
 POWER = 0.8
@@ -78,15 +79,18 @@ def power(seen: Evidence) -> Iterator[Check]:
     if attack is None or rung is None or widths[widest] <= 0:
         return
     margin = seen.record.criteria.excess
-    # It is shown where the estimate, off by chance, stays so many standard errors below the margin.
-    chance = NormalDist().cdf(excess.quantiles[widest] * (margin / widths[widest] - 1))
+    spread = margin, widths[widest], excess.quantiles[widest]
+    chance, n = chance_of(*spread), rung.rates[arm.key].n
     enough = chance >= POWER
+    wanted = sample_size(n, *spread, chance=POWER)
     yield Check(
         name="power",
         level="info" if enough else "warning",
-        found=f"{number(rung.rates[arm.key].n)} pictures of each model under attack by "
+        found=f"{number(n)} pictures of each model under attack by "
         f"{attack.label}, whose bound is the widest.",
         meaning="An edit that is exactly as good as the reference would be shown to lie within "
         f"{points(margin)} of it with a probability of at most {percent(chance)}.",
-        advice="" if enough else "Evaluate at a larger budget.",
+        advice=""
+        if enough
+        else f"Evaluate at a larger budget: about {number(wanted)} pictures of each would do.",
     )
