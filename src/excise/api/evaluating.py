@@ -105,6 +105,9 @@ def report(
 ) -> Report:
     """Read a report; at another threshold of its judge if one is given; written again to ``out``.
 
+    Nothing is drawn again: a report keeps the concept's score of every picture, and that of every
+    class of plain ones and of one picture of each input that an attack chose.
+
     Raises:
         BadFile: it is missing, damaged or of another format. BadSetting, UserError: as `Report.at`.
     """

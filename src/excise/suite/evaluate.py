@@ -45,6 +45,7 @@ from excise.suite.rows import (
     LADDER,
     attack_row,
     enter_ladder,
+    keep_shown,
     ladder_row,
     recovery,
     shown,
@@ -270,6 +271,7 @@ def _searched(
         gaps = delta_loss(bench, book, part, results) if weighed else {}
         row = attack_row(bench, book, battery, tried, name, ladder, gaps)
         seen[name] = {key: shown(bench, bench.arms[key], one) for key, one in results.items()}
+        keep_shown(bench, book, name, results, seen[name])
         pictures = gallery.attack_pictures(bench, book, name, title(name), results, seen[name])
         rows.append(row.model_copy(update={"pictures": pictures}))
     return _Searched(

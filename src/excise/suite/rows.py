@@ -12,13 +12,15 @@ from torch import Tensor
 from excise.attacks.base import Attack
 from excise.attacks.concept_inversion import ConceptInversion
 from excise.attacks.result import AttackResult as Found
-from excise.primitives.panel import read
+from excise.primitives.panel import Sheet, labels_of, read
+from excise.primitives.panel import title as judge_title
 from excise.primitives.probe import thumbnails
 from excise.reporting.attacks import AttackResult, Recovery, Rung
 from excise.reporting.attempts import Attempts, roles
 from excise.reporting.climbed import decided, floors, ladder_figures, rung_rates
 from excise.reporting.figures import Cost, Estimate
 from excise.reporting.reached import best_of
+from excise.reporting.sheets import ScoreSheet
 from excise.reporting.tried import figures, points
 from excise.rng import seed_of
 from excise.settings import recipe
@@ -183,6 +185,42 @@ def shown(bench: Bench, arm: Arm, result: Found) -> tuple[Tensor, Tensor, list[i
     }
     found = bench.kept(f"attack {result.attack}", arm, key, draw).tensors
     return found["thumbs"], found["values"], seeds
+
+
+def keep_shown(
+    bench: Bench,
+    book: Book,
+    name: str,
+    results: Mapping[str, Found],
+    seen: Mapping[str, tuple[Tensor, Tensor, list[int]]],
+) -> None:
+    """Enter what every judge said of every class, of the pictures of `shown`, by arm.
+
+    Of all that an attack draws these alone: the scores of every class of each candidate on each
+    seed would be tens of megabytes a report, and no figure of an attack is made from another class
+    than the concept, whose score is kept of every picture.
+    """
+    own = labels_of(bench.judge)
+    cut = next(iter(results.values())).threshold
+    for arm, (_, values, seeds) in seen.items():
+        prompts = results[arm].prompts
+        book.raw.append(
+            ScoreSheet(
+                section=f"attack/{name}",
+                arm=arm,
+                sheet=Sheet(
+                    judge=judge_title(bench.judge),
+                    labels=(bench.label,) if own is None else tuple(own),
+                    things=tuple(getattr(bench.judge, "things", ())),
+                    values=values,
+                    thresholds=dict(getattr(bench.judge, "thresholds", {bench.label: cut})),
+                ),
+                groups=(name,) * len(prompts),
+                asked=(bench.label,) * len(prompts),
+                prompts=tuple(prompts),
+                seeds=tuple(seeds),
+            )
+        )
 
 
 def title(name: str) -> str:
