@@ -17,9 +17,10 @@ from excise.types import Concept, Progress, Prompt, Request, Start, TextToImage
 class EditImage(Attack):
     """Draws the prompts from the attacker's pictures instead of from noise, at several levels.
 
-    The lower the level, the more of the picture comes through whatever the model knows, so the
-    curve over levels is read beside the oracle's: how much noise must be put on before the edited
-    model, but not the base, loses the concept.
+    The lower the level, the more of the picture comes through whatever the model knows. A report
+    has one figure, beside the oracle's: of the level that looked best for each prompt. How much
+    noise must be put on before the edited model, but not the base, loses the concept is found with
+    one level at a time.
 
     levels: u in [0, 1]. At 0 the picture comes back as it was, which shows what the judge makes of
         it; at 1 nothing of it is left. The paper takes 0.3 to 0.6 for faithful edits.
