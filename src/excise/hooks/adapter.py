@@ -1,4 +1,4 @@
-"""A bottleneck beside submodules: the smallest network that can be taught to erase."""
+"""A bottleneck beside submodules: a small network, which a fine-tune can teach to erase."""
 
 from __future__ import annotations
 

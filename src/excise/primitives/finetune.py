@@ -10,20 +10,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from excise.edit import Encoded
-from excise.edit.encodings import Decoded, decode
 from excise.errors import BadSetting, NumericalError, unknown
 from excise.primitives.backward import check_reached, descend
 from excise.primitives.kernels import for_gradients
 from excise.primitives.parametrise import Full, Parametrisation
 from excise.primitives.stepper import Optimiser, Stepper
 from excise.primitives.surgery import protected, taken
+from excise.primitives.tuned import Tuned
 from excise.progress import SILENT, Progress, stage
 from excise.rng import generator, seed_of
 from excise.store import Artefact, Stage
@@ -83,46 +83,6 @@ class Term:
     memory: Memory | None = None
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Tuned:
-    """What a fine-tune comes to.
-
-    encoded: by how much each selected weight moved, fp32, on the CPU, by canonical name: dense, or
-        low rank where that is what was trained. curves: each term's loss before each step.
-    """
-
-    encoded: Mapping[str, Encoded]
-    curves: Mapping[str, tuple[float, ...]]
-
-    @property
-    def deltas(self) -> Mapping[str, Tensor]:
-        """The deltas as dense tensors, each made when it is asked for."""
-        return Decoded(self.encoded)
-
-    def record(self) -> dict[str, Any]:
-        """The curves as JSON values."""
-        return {"curves": {name: list(curve) for name, curve in self.curves.items()}}
-
-    def artefact(self) -> Artefact:
-        """To be kept in a stage."""
-        tensors = {f"{n}#{s}": part for n, d in self.encoded.items() for s, part in d.parts.items()}
-        shapes = {name: list(delta.shape) for name, delta in self.encoded.items()}
-        return Artefact(tensors=tensors, record={**self.record(), "shapes": shapes})
-
-    @staticmethod
-    def of(done: Artefact) -> Tuned:
-        """From a finished stage."""
-        parts: dict[str, dict[str, Tensor]] = {name: {} for name in done.record["shapes"]}
-        for full, part in done.tensors.items():
-            name, _, suffix = full.partition("#")
-            parts[name][suffix] = part
-        shapes = {name: tuple(shape) for name, shape in done.record["shapes"].items()}
-        return Tuned(
-            encoded={name: decode(own, shapes[name]) for name, own in parts.items()},
-            curves={name: tuple(curve) for name, curve in done.record["curves"].items()},
-        )
-
-
 def finetune(
     model: TextToImage,
     selector: Selector,
@@ -140,8 +100,9 @@ def finetune(
 ) -> Tuned:
     """Minimise the sum of the terms over the selected weights; the model is left as it was.
 
-    parametrisation: `Full` unless given. mask: by name of a weight, factors on its gradient, such
-        as a saliency's zeros and ones; with it, and `Full`, what is not named stays.
+    parametrisation: `Full` unless given; `LowRank`, or `Adapters`, whose answer is a hook.
+    mask: by name of a weight, factors on its gradient, such as a saliency's zeros and ones; with
+        it, and `Full`, what is not named stays.
     protect: the term whose gradient the others may not oppose; where they do, their part against it
         is taken out of them (`surgery`). Costs a second gradient's memory.
     accumulate: draws a step, for batches that do not fit the memory at once.
@@ -171,13 +132,21 @@ def finetune(
             live = {name: weight for name, weight in live.items() if name in mask}
         variables = (parametrisation or Full()).begin(live, seed)
         half = any(weight.dtype == torch.float16 for weight in live.values())
+        added = variables.hooks(variables.values)
+        if added and mask is not None:
+            raise BadSetting("expected no mask with adapters, which leave the weights as they are")
         run = Stepper(variables, optimiser, steps, HALF_SCALE if half else 1.0)
         _restore(run, terms, stage.resume() if stage is not None else None)
         asked = _Asked(selector, terms, seed_of("fine-tune", seed), protect, accumulate)
-        _train(run, live, asked, mask or {}, progress or SILENT, stage)
+        with model.hooked(added) if added else nullcontext():
+            _train(run, variables.graded, asked, mask or {}, progress or SILENT, stage)
+        ended = run.averages or variables.values
         tuned = Tuned(
-            encoded=variables.deltas(run.averages or variables.values),
+            encoded=variables.deltas(ended),
             curves={name: tuple(run.curves[name]) for name in terms},
+            hooks=variables.hooks({n: v.detach().cpu().clone() for n, v in ended.items()})
+            if added
+            else (),
         )
     if stage is None:
         return tuned
@@ -204,7 +173,7 @@ def _train(
     progress: Progress,
     kept: Stage | None,
 ) -> None:
-    masks = {name: m.to(live[name].device, live[name].dtype) for name, m in mask.items()}
+    masks = {n: m.to(live[n].device, live[n].dtype) for n, m in mask.items() if n in live}
     with stage(progress, "fine-tune", run.steps):
         progress.advance(run.step)
         while run.step < run.steps:

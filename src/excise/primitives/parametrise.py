@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from excise.edit import Encoded, encodings
 from excise.errors import BadSetting
 from excise.rng import generator
+from excise.types import Hook
 
 Live = Mapping[str, nn.Parameter]
 
@@ -24,6 +25,15 @@ class Variables(ABC):
     """
 
     values: dict[str, Tensor]
+
+    @property
+    @abstractmethod
+    def graded(self) -> Mapping[str, Tensor]:
+        """What a backward pass leaves gradients in, by name: live weights, or the values."""
+
+    def hooks(self, values: Mapping[str, Tensor]) -> tuple[Hook, ...]:
+        """What such values mean beside the weights: nothing, of most."""
+        return ()
 
     @abstractmethod
     def push(self) -> None:
@@ -62,6 +72,10 @@ class _Full(Variables):
             name: weight if weight.dtype == torch.float32 else _fp32(weight).requires_grad_()
             for name, weight in live.items()
         }
+
+    @property
+    def graded(self) -> Mapping[str, Tensor]:
+        return self._live
 
     def push(self) -> None:
         for name, value in self.values.items():
@@ -123,6 +137,10 @@ class _LowRank(Variables):
             self.values[f"{name}#down"] = down.to(weight.device)
         for value in self.values.values():
             value.requires_grad_()
+
+    @property
+    def graded(self) -> Mapping[str, Tensor]:
+        return self._live
 
     def push(self) -> None:
         for name, weight in self._live.items():
