@@ -22,8 +22,9 @@ from excise.primitives.vision import Given
 from excise.suite import facts
 from excise.suite.bench import Bench
 from excise.suite.book import Book
-from excise.suite.measured import METRICS, registered
+from excise.suite.measured import METRICS, pictures_of, registered
 from excise.suite.plain import kept_section
+from excise.suite.plan import plan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +113,15 @@ def test_one_number_of_both_stands_beside_the_table_but_in_a_first_look(
     assert row.values["edit"] == row.values["oracle"]
     assert "points of excess" in row.note
     assert two.model().edits == ()
+    # What an estimate says is what is drawn where the evaluation's own pictures are there.
+    before = two.model().costs.pictures
+    registered(own, Book())
+    assert two.model().costs.pictures - before == 2 * pictures_of(own) > 0
+    assert pictures_of(bench()) == 0
+    made = plan(arms(), two.CAT, Seeing(), budget=own.sizes)
+    assert {line.arm: line.pictures for line in made.lines if line.stage == "metrics"} == {
+        "edit": pictures_of(own), "oracle": pictures_of(own),
+    }  # fmt: skip
 
 
 def test_features_that_are_given_are_what_sets_of_pictures_are_held_together_by() -> None:

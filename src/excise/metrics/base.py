@@ -137,6 +137,10 @@ class Metric(ABC):
     def answer(self, work: Work) -> Mapping[str, Any]:
         """JSON values by name."""
 
+    def drawn(self, work: Work) -> int:
+        """Pictures of each edit that nobody else draws; for an estimate of what it will cost."""
+        return 0
+
     def figures(self, answer: Mapping[str, Any]) -> Mapping[str, Any]:
         """Of an answer, one figure by model: a number, or an interval as `rate_json` has it."""
         return answer

@@ -46,23 +46,11 @@ class TradeOff(Metric):
 
     def answer(self, work: Work) -> Mapping[str, Any]:
         """curves: by model, each point; areas: by model, over range; without one, why not."""
-        judge = work.judged(self.name)
+        work.judged(self.name)
         made = {arm: one for arm, one in work.arms.items() if one.edit is not None}
         if BASE not in work.arms or not made:
             return {}
-        plain = Probe(
-            shots=tuple(
-                shot
-                for concept in work.concepts
-                for shot in plain_probe(
-                    work.plain,
-                    completed(work.plain, concept),
-                    self.pictures,
-                    seed=work.seed,
-                    judge=judge,
-                ).shots
-            )
-        )
+        plain = self._plain(work)
         floor = work.look(ORACLE, plain).rate().value if ORACLE in work.arms else 0.0
         rest = self.kept_probe(work)
         base = work.look(BASE, rest)
@@ -86,6 +74,25 @@ class TradeOff(Metric):
         except ValueError as error:  # nothing to compare over is an answer too
             return {**found, "why": str(error)}
         return {**found, "areas": dict(areas.areas), "range": [areas.low, areas.high]}
+
+    def _plain(self, work: Work) -> Probe:
+        """Plain use of all concepts."""
+        shots = [
+            shot
+            for concept in work.concepts
+            for shot in plain_probe(
+                work.plain,
+                completed(work.plain, concept),
+                self.pictures,
+                seed=work.seed,
+                judge=work.judge,
+            ).shots
+        ]
+        return Probe(shots=tuple(shots))
+
+    def drawn(self, work: Work) -> int:
+        """At each strength, plain use and what stays."""
+        return len(self.strengths) * (len(self._plain(work)) + len(self.kept_probe(work)))
 
     def figures(self, answer: Mapping[str, Any]) -> Mapping[str, Any]:
         """The areas."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from inspect import getdoc
 from typing import Any
@@ -40,12 +40,38 @@ def registered(bench: Bench, book: Book) -> tuple[Measure, ...]:
     With as many pictures of each class as the evaluation draws anyway. What draws more is left out
     of a first look.
     """
-    names = _names(bench)
-    arms = {names[key]: arm for key, arm in bench.arms.items()}
-    if EDIT not in arms:
+    work = _work(bench)
+    if EDIT not in work.arms:
         return ()
-    work = Shared(
-        arms=arms,
+    rows = []
+    for metric in _metrics(bench):
+        row = _row(book, metric, work, _names(bench))
+        if row.values:
+            rows.append(row)
+        elif row.note:
+            bench.unmeasured[row.label] = row.note
+    return tuple(rows)
+
+
+def pictures_of(bench: Bench) -> int:
+    """How many pictures of each edit metrics draw that nobody else does; for an estimate."""
+    work = _work(bench)
+    return sum(metric.drawn(work) for metric in _metrics(bench) if metric.more)
+
+
+def _metrics(bench: Bench) -> Iterator[Metric]:
+    """Those that have a row, with the evaluation's sizes."""
+    for name in registry.names("metric"):
+        kind: type[Metric] = registry.get("metric", name)
+        if kind.want is not None and not (kind.more and bench.sizes.cascade):
+            yield _sized(kind, bench)
+
+
+def _work(bench: Bench) -> Shared:
+    """The evaluation as metrics see it."""
+    names = _names(bench)
+    return Shared(
+        arms={names[key]: arm for key, arm in bench.arms.items()},
         concepts=(bench.full,),
         seed=bench.seed,
         judge=bench.judge,
@@ -53,17 +79,6 @@ def registered(bench: Bench, book: Book) -> tuple[Measure, ...]:
         features=bench.features,
         bench=bench,
     )
-    rows = []
-    for name in registry.names("metric"):
-        kind: type[Metric] = registry.get("metric", name)
-        if kind.want is None or (kind.more and bench.sizes.cascade):
-            continue
-        row = _row(book, _sized(kind, bench), work, names)
-        if row.values:
-            rows.append(row)
-        elif row.note:
-            bench.unmeasured[row.label] = row.note
-    return tuple(rows)
 
 
 def _names(bench: Bench) -> dict[str, str]:

@@ -18,6 +18,7 @@ from excise.suite.battery import Field, by_name
 from excise.suite.bench import Bench
 from excise.suite.decoys import ROLES, decoys_of
 from excise.suite.held_out import CAPTIONS
+from excise.suite.measured import pictures_of
 from excise.suite.plain import everything_else, pair_probes, use_probe
 from excise.suite.renders import drawn_by_base
 from excise.suite.sizes import FIRST, Sizes, sizes_of
@@ -162,6 +163,8 @@ def plan(
         if whole and arm.role == "edit" and arm.edit is not None:
             drawn = len(STRENGTHS) * len(slider_prompts(bench))
             lines.append(Line(stage="strengths", arm=arm.key, pictures=drawn))
+        if whole and arm.edit is not None and rest is not None and (more := pictures_of(bench)):
+            lines.append(Line(stage="metrics", arm=arm.key, pictures=more))
         captions = CAPTIONS + 1
         drawn = sizes.held_out if arm.role == "base" and own else 0
         entries = captions * sizes.held_out * sizes.entries
