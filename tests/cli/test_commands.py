@@ -10,10 +10,11 @@ from tests.reporting import factory
 
 from excise import api
 from excise.api.loading import history_of
-from excise.cli import dry
+from excise.cli.stages import erase_plan
 from excise.edit import Edit, Making, record_folder
 from excise.errors import Infeasible
 from excise.models.load import load
+from excise.types import Concept
 
 
 def test_erase_passes_on_what_it_is_given(
@@ -184,7 +185,7 @@ def test_dry_run_makes_nothing(folder: Path, tmp_path: Path, monkeypatch: Any) -
         )
         for budget in ("quick", "thorough")
     )
-    assert {"pictures", "fine-tune", "inversion", "strength", "edit"} <= {
+    assert {"pictures", "fine-tune", "choose-set", "strength", "heal", "edit"} <= {
         stage["name"] for stage in quick["stages"]
     }
     for name in ("gradients", "seconds", "bytes", "pictures"):
@@ -197,6 +198,6 @@ def test_dry_run_makes_nothing(folder: Path, tmp_path: Path, monkeypatch: Any) -
 def test_dry_run_counts_settings(model: Any) -> None:
     def gradients(**settings: str) -> int:
         eraser = api.erasing.eraser_of(model, "esd", settings)
-        return sum(stage.gradients for stage in dry.erase_plan(model, eraser, 1))
+        return sum(stage.gradients for stage in erase_plan(model, eraser, [Concept("cat")]))
 
     assert gradients(steps="40", batch="3") == 120

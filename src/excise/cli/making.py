@@ -64,13 +64,14 @@ def erase(
         if images is not None:
             check_seen(method, wanted)
         if dry_run:
-            from excise.cli.dry import erase_plan, show_plan
+            from excise.cli.dry import show_plan
+            from excise.cli.stages import erase_plan
 
+            known = api.concepts.concepts_of(live, wanted)
             eraser = api.erasing.eraser_of(
-                live, method, settings, budget.value, strength, search,
-                api.concepts.concepts_of(live, wanted),
-            )  # fmt: skip
-            show_plan(run, erase_plan(live, eraser, len(wanted)))
+                live, method, settings, budget.value, strength, search, known
+            )
+            show_plan(run, erase_plan(live, eraser, known))
             return
         goal = out or Path(file_name(concepts))
         with _ends_kept(goal):
