@@ -13,6 +13,7 @@ from excise.erasers.extinction import STRENGTHS
 from excise.errors import UserError
 from excise.primitives import prompts
 from excise.primitives.kept import kept_probe
+from excise.primitives.probe import THUMB
 from excise.settings import recipe
 from excise.suite.plan import Speed, measure
 
@@ -25,7 +26,7 @@ SHOWN = 64  # pictures that searches explain, of each concept and for each purpo
 POINTS = 8  # of each walk to what has to stay
 SAMPLES = 4  # of a search that has no setting of its own for them
 HEAD = 20_000  # bytes of a file beside its tensors: names, shapes, curves
-SEEN = 400  # bytes that are kept of a picture a judge looked at
+SEEN = 3 * THUMB**2 + 400  # bytes that are kept of a picture a judge looked at
 
 
 @dataclass(frozen=True, kw_only=True)
