@@ -117,6 +117,8 @@ def test_one_number_of_both_stands_beside_the_table_but_in_a_first_look(
     before = two.model().costs.pictures
     registered(own, Book())
     assert two.model().costs.pictures - before == 2 * pictures_of(own) > 0
+    for arm in ("edit", "oracle"):
+        assert own.spent[METRICS, arm].pictures >= 2 * pictures_of(own)  # of both times
     assert pictures_of(bench()) == 0
     made = plan(arms(), two.CAT, Seeing(), budget=own.sizes)
     assert {line.arm: line.pictures for line in made.lines if line.stage == "metrics"} == {

@@ -16,6 +16,7 @@ from excise.reporting.findings import Measure
 from excise.stats import Interval
 from excise.suite.bench import Bench
 from excise.suite.book import Book
+from excise.types import Costs
 
 METRICS = "metrics"
 
@@ -30,8 +31,19 @@ class Shared(Work):
         """As `Work.look`; of the evaluation's own models, from what it has kept."""
         own = next((one for one in self.bench.arms.values() if one is self.arms[arm]), None)
         if own is None or also:  # a model that the metric made, or eyes of its own
-            return super().look(arm, probe, also)
+            return self._counted(arm, probe, also)
         return self.bench.look(own, probe, METRICS, described=True)
+
+    def _counted(self, name: str, probe: Probe, also: Mapping[str, Extractor] | None) -> Look:
+        """As `Work.look`, with what it costs among the evaluation's."""
+        arm = self.arms[name]
+        before = arm.model.costs
+        look = super().look(name, probe, also)
+        place = METRICS, getattr(arm, "key", "")
+        if place[1] in self.bench.arms:
+            spent = self.bench.spent
+            spent[place] = spent.get(place, Costs()) + (arm.model.costs - before)
+        return look
 
 
 def registered(bench: Bench, book: Book) -> tuple[Measure, ...]:
