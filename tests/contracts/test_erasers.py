@@ -13,7 +13,7 @@ import torch
 from tests import tiny
 
 from excise import registry
-from excise.edit import BaseMatch, Edit
+from excise.edit import BaseMatch, Edit, LowRank
 from excise.erasers.base import BUDGETS, Eraser
 from excise.erasers.declared import SAID, lacking
 from excise.errors import BadSetting, Unsupported, WrongBase
@@ -158,6 +158,16 @@ def test_a_quick_run_draws_hardly_more_pictures_than_it_goes_through(name: str) 
     assert max(quick.pictures, getattr(quick, "retained", 0)) <= 1.25 * seen
     if full.pictures > 100:
         assert quick.pictures <= full.pictures / 4
+
+
+@pytest.mark.parametrize("name", ["ablating", "esd", "gradient_ascent"])
+def test_a_rank_is_that_of_what_is_changed(name: str, model: Any) -> None:
+    kind = registry.get("eraser", name)
+    edit = build(kind, {**kind.smallest, "rank": 1}).run(model, CAT)
+    assert edit.deltas
+    for delta in edit.deltas.values():
+        assert isinstance(delta, LowRank)
+        assert delta.up.shape[1] == 1
 
 
 SELECTING = [

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,13 +9,17 @@ import torch
 from tests import tiny
 from tests.trained import World, world
 
+from excise.edit import Edit, LowRank
 from excise.erasers import esd
 from excise.erasers.esd import ESD, SELECTORS, Variant
 from excise.errors import BadSetting, Unsupported
+from excise.hooks.adapter import Adapter
 from excise.models.load import of_pipeline
+from excise.primitives.adapters import Adapters
 from excise.primitives.data import parts
 from excise.primitives.denoising import Bank, concept_loss
 from excise.primitives.finetune import finetune
+from excise.primitives.parametrise import Full
 from excise.primitives.points import Points, towards
 from excise.types import Concept, Prompt
 
@@ -49,6 +54,36 @@ def test_the_word_no_longer_means_it_and_the_other_word_does(two: World) -> None
         assert loss(two, "cat", "a picture of a cat") > (before["cat"] + unknown) / 2
         assert loss(two, "dog", "a dog") < before["dog"] + 0.02 * unknown
     assert loss(two, "cat", "a cat") == before["cat"]
+
+
+@pytest.mark.parametrize("adapter", [False, True])
+def test_it_also_erases_with_two_factors_of_each_weight_and_with_adapters(
+    two: World, adapter: bool, tmp_path: Path
+) -> None:
+    model = two.model
+    unknown = loss(two, "cat", "")
+    before = {thing: loss(two, thing, f"a {thing}") for thing in ("cat", "dog")}
+    method = replace(small(variant="x", rank=2, adapter=adapter), steps=100, lr=1e-2)
+    edit = method.run(model, CAT)
+    if adapter:
+        (hook,) = edit.hooks
+        assert isinstance(hook, Adapter)
+        assert {len(down) for down in hook.down.values()} == {2}
+    else:
+        assert {type(delta) for delta in edit.deltas.values()} == {LowRank}
+        assert {delta.up.shape[1] for delta in edit.deltas.values()} == {2}  # type: ignore[union-attr]
+    assert edit.kind == ("guard" if adapter else "task_vector")
+    edit.save(tmp_path / "edit.safetensors")
+    with Edit.load(tmp_path / "edit.safetensors").applied(model):
+        assert loss(two, "cat", "a cat") > (before["cat"] + unknown) / 2
+        assert loss(two, "dog", "a dog") < before["dog"] + 0.1 * unknown
+    assert loss(two, "cat", "a cat") == before["cat"]
+
+
+def test_left_alone_every_entry_of_a_weight_is_trained(two: World) -> None:
+    assert ESD().trained == Full()
+    assert ESD(adapter=True).trained == Adapters()
+    assert ESD(adapter=True, rank=3).trained == Adapters(rank=3)
 
 
 @pytest.mark.parametrize("variant", sorted(SELECTORS))

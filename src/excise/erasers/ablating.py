@@ -17,6 +17,7 @@ from excise.primitives.anchors import counterparts, stand_in
 from excise.primitives.data import drawn, spread
 from excise.primitives.finetune import Optimiser, Term, finetune
 from excise.primitives.losses import mean, prompt_captions, relabelled
+from excise.primitives.parametrise import of_rank
 from excise.primitives.prompts import spanning
 from excise.progress import stage
 from excise.rng import seed_of
@@ -45,12 +46,15 @@ class Ablating(Eraser):
     is 2e-6 times the batch, and gradients are clipped to a norm of 1 as theirs are. prior: weight
     of the denoising loss of the anchor's pictures under its own sentences; the authors set 1 where
     the concept is a kind of its anchor.
+    rank: train no more of each weight than a product of two factors of this rank (LoRA, Hu et al.
+        2021, arXiv:2106.09685).
     hold_first: as the authors do, let no gradient through the keys and values of the first token,
     which is the same in all prompts.
     """
 
     name: ClassVar[str] = "ablating"
     paper: ClassVar[str] = "arXiv:2303.13516"
+    unset: ClassVar[Mapping[str, str]] = {"rank": "every entry of every weight"}
     scaled: ClassVar[tuple[str, ...]] = ("steps", "pictures")  # which take longer than the steps
     smallest: ClassVar[Mapping[str, object]] = {
         "pictures": 2,
@@ -67,9 +71,10 @@ class Ablating(Eraser):
     lr: float = 1.6e-5
     prior: float = 0.0
     hold_first: bool = True
+    rank: int | None = None
 
     def __post_init__(self) -> None:
-        self._positive("pictures", "steps", "batch", "lr")
+        self._positive("pictures", "steps", "batch", "lr", "rank")
         self._among("variant", ("model", "noise"))
         self._at_least(0, "prior")
 
@@ -93,6 +98,7 @@ class Ablating(Eraser):
                 steps=self.steps,
                 optimiser=Optimiser(lr=self.lr),
                 seed=work.seed,
+                parametrisation=of_rank(self.rank),
                 progress=work.progress,
                 stage=work.stage("ablating-finetune"),
             )

@@ -15,9 +15,11 @@ from torch import Tensor
 from excise.erasers.base import Change, Eraser, Work
 from excise.erasers.declared import Given
 from excise.errors import Unsupported
+from excise.primitives.adapters import Adapters
 from excise.primitives.data import empty, spread
 from excise.primitives.finetune import Optimiser, Term, finetune
 from excise.primitives.inversion import Inverter
+from excise.primitives.parametrise import Parametrisation, of_rank
 from excise.primitives.points import Points, answers, on_the_way, towards
 from excise.primitives.prompts import spanning
 from excise.rng import seed_of
@@ -55,6 +57,9 @@ class ESD(Eraser):
         erasure.
     trajectories: pictures whose way is walked; each lends as many of its steps as are needed.
     sampling_steps, guidance: of these walks.
+    rank: train no more of each weight than a product of two factors of this rank (LoRA, Hu et al.
+        2021, arXiv:2106.09685). adapter: leave the weights, and train a small network of
+        that rank beside each linear layer; what comes of it acts while the model runs.
     inputs, tokens, inversion_steps: of a concept that no prompt names and that brings pictures:
         prompts of so many soft tokens, found by Textual Inversion, stand for its own.
     """
@@ -78,6 +83,7 @@ class ESD(Eraser):
         "erase_from": "the concept's own prompts",
         "lr": f"{RATE:g}; in SDXL {SDXL_RATES[True]:g} for x and x_strict, "
         f"{SDXL_RATES[False]:g} for u and all",
+        "rank": f"every entry of every weight; of an adapter {Adapters().rank}",
     }
     smallest: ClassVar[Mapping[str, object]] = {
         "steps": 2,
@@ -98,10 +104,12 @@ class ESD(Eraser):
     inputs: int = 8
     tokens: int = 4
     inversion_steps: int = 300
+    rank: int | None = None
+    adapter: bool = False
 
     def __post_init__(self) -> None:
         self._positive("steps", "batch", "lr", "eta", "trajectories", "sampling_steps")
-        self._positive("inputs", "tokens", "inversion_steps")
+        self._positive("inputs", "tokens", "inversion_steps", "rank")
         self._among("variant", get_args(Variant))
 
     @classmethod
@@ -129,11 +137,19 @@ class ESD(Eraser):
             steps=self.steps,
             optimiser=Optimiser(lr=self.rate(work.model, variant), clip=None),
             seed=work.seed,
+            parametrisation=self.trained,
             progress=work.progress,
             stage=work.stage("esd-finetune"),
         )
         record = {"variant": variant, "prompts": [p.text for p in prompts], "points": len(points)}
-        return Change(deltas=tuned.encoded, record={**tuned.record(), **record})
+        return Change(deltas=tuned.encoded, hooks=tuned.hooks, record={**tuned.record(), **record})
+
+    @property
+    def trained(self) -> Parametrisation:
+        """What moves: the weights, two factors of each, or adapters beside them."""
+        if self.adapter:
+            return Adapters() if self.rank is None else Adapters(rank=self.rank)
+        return of_rank(self.rank)
 
     def resolved(self, work: Work) -> Variant:
         """The variant, decided."""

@@ -21,6 +21,7 @@ from excise.primitives.denoising import Weighting
 from excise.primitives.finetune import Draw, Loss, Optimiser, Term, finetune
 from excise.primitives.healing import kept_lesson
 from excise.primitives.losses import mean, one_caption, own_captions, picture_errors
+from excise.primitives.parametrise import of_rank
 from excise.types import TextToImage
 
 PROBES = 8  # batches that measure the base's own loss
@@ -41,6 +42,8 @@ class GradientAscent(Eraser):
         has no upper bound of its own.
     retain: weight of holding the base's predictions for everything else that the model is known to
         draw, and for no prompt; 0 leaves that out. retain_walks: pictures on whose way it is held.
+    rank: train no more of each weight than a product of two factors of this rank (LoRA, Hu et al.
+        2021, arXiv:2106.09685).
     contexts: sentences around the prompts that the pictures are drawn from.
     """
 
@@ -59,7 +62,10 @@ class GradientAscent(Eraser):
         },
         "emoji/style": {"lr": 3e-4},
     }
-    unset: ClassVar[Mapping[str, str]] = {"ceiling": "no ceiling"}
+    unset: ClassVar[Mapping[str, str]] = {
+        "ceiling": "no ceiling",
+        "rank": "every entry of every weight",
+    }
     smallest: ClassVar[Mapping[str, object]] = {
         "pictures": 2,
         "steps": 2,
@@ -80,9 +86,10 @@ class GradientAscent(Eraser):
     retain: float = 0.0
     retain_walks: int = 32
     contexts: tuple[str, ...] = ("{}",)
+    rank: int | None = None
 
     def __post_init__(self) -> None:
-        self._positive("pictures", "steps", "batch", "lr", "retain_walks")
+        self._positive("pictures", "steps", "batch", "lr", "retain_walks", "rank")
         self._among("captions", ("empty", "own"))
         self._among("weighting", get_args(Weighting))
         if self.ceiling is not None and not self.ceiling > 1:
@@ -113,6 +120,7 @@ class GradientAscent(Eraser):
             steps=self.steps,
             optimiser=Optimiser(lr=self.lr),
             seed=work.seed,
+            parametrisation=of_rank(self.rank),
             progress=work.progress,
             stage=work.stage("gradient-ascent"),
         )

@@ -168,5 +168,10 @@ class _LowRank(Variables):
         return encodings.LowRank(up, down, tuple(self._live[name].shape))
 
 
+def of_rank(rank: int | None) -> Parametrisation:
+    """Low rank, or every entry for None. Raises BadSetting for a rank below 1."""
+    return Full() if rank is None else LowRank(rank=rank)
+
+
 def _fp32(weight: Tensor) -> Tensor:
     return weight.detach().float()
