@@ -94,9 +94,10 @@ class Lab:
 
     study: Study
 
-    def method(self, settings: Mapping[str, Any]) -> TaskVector:
-        """With what was measured for the model, under these settings."""
-        return TaskVector.fitted(self.study.model, settings)
+    def method(self, concept: str, settings: Mapping[str, Any]) -> TaskVector:
+        """With what was measured for the model and what is like the concept, under settings."""
+        kind = self.study.concept(concept, shown=False).kind
+        return TaskVector.fitted(self.study.model, settings, kind)
 
     def work(self, concept: str, method: TaskVector, seed: int) -> Shared:
         """A run on a concept, whose stages are kept."""
@@ -118,7 +119,7 @@ class Lab:
         """A vector made in one of the ways of `vectors` and `controls`, or that "of" another."""
         if maker.startswith("of "):
             return self.direction("plain", maker.removeprefix("of "), settings, seed)
-        study, method = self.study, self.method(settings)
+        study, method = self.study, self.method(concept, settings)
         run = Run(
             method=method,
             work=self.work(concept, method, seed),
@@ -163,7 +164,7 @@ class Lab:
     ) -> Row:
         """The point of the vector that the settings make, healed as they say, at a strength."""
         given = {"concept": concept, "settings": dict(settings), "seed": seed, "alpha": alpha}
-        method = self.method(settings)
+        method = self.method(concept, settings)
 
         def make() -> Edit:
             work = self.work(concept, method, seed)
@@ -180,7 +181,7 @@ class Lab:
     ) -> Row:
         """The point of a vector at a strength."""
         given = {"concept": concept, "settings": dict(settings), "seed": seed, "alpha": alpha}
-        method = replace(self.method(settings), strength=alpha, variant="paper")
+        method = replace(self.method(concept, settings), strength=alpha, variant="paper")
 
         def make() -> Edit:
             deltas = arithmetic.scaled(self.direction(maker, concept, settings, seed), alpha)

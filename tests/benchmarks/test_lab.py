@@ -251,7 +251,7 @@ FIELDS = {field.name for field in fields(TaskVector)}
 
 def test_stages_are_kept_under_all_the_settings_that_they_read(own: Lab) -> None:
     """A setting that is read and is no part of the key would silently do nothing."""
-    fitted = own.method({**SMALL, "variant": "healed"})
+    fitted = own.method("cat", {**SMALL, "variant": "healed"})
     method, work = Spied(**vars(fitted)), own.work("cat", fitted, 0)
     kept: dict[str, set[str]] = {}
 
