@@ -19,7 +19,7 @@ from excise.metrics.base import Metric, Work
 from excise.metrics.tradeoff import TradeOff
 from excise.primitives.clip import CLIP, FEATURES
 from excise.primitives.vision import Given
-from excise.suite import facts
+from excise.suite import facts, measured
 from excise.suite.bench import Bench
 from excise.suite.book import Book
 from excise.suite.measured import METRICS, pictures_of, registered
@@ -107,6 +107,8 @@ def test_one_number_of_both_stands_beside_the_table_but_in_a_first_look(
     assert "tradeoff" not in {one.name for one in registered(bench(), Book())}
     monkeypatch.setattr(TradeOff, "at", lambda *_: TradeOff(pictures=1, strengths=(0.01, 1.0)))
     own = bench(sizes=replace(SMALL, kept=2))
+    assert "tradeoff" not in {one.name for one in registered(own, Book())}  # nobody asked for it
+    monkeypatch.setattr(measured, "SIZES", {own.sizes.name: own.sizes})
     (row,) = [one for one in registered(own, Book()) if one.name == "tradeoff"]
     assert set(row.values) == {"edit", "oracle"}  # here both are made by the edit
     assert 0 <= row.values["edit"].value <= 1

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from inspect import getdoc
-from typing import Any
+from typing import Any, cast
 
 from excise import registry
 from excise.errors import ExciseError
+from excise.method import Budget
 from excise.metrics.base import BASE, EDIT, ORACLE, Metric, Work
 from excise.primitives.probe import Look, Probe
 from excise.primitives.vision import Extractor
@@ -16,6 +17,7 @@ from excise.reporting.findings import Measure
 from excise.stats import Interval
 from excise.suite.bench import Bench
 from excise.suite.book import Book
+from excise.suite.sizes import SIZES
 from excise.types import Costs
 
 METRICS = "metrics"
@@ -50,7 +52,7 @@ def registered(bench: Bench, book: Book) -> tuple[Measure, ...]:
     """A row for each metric that says what it wants; what cannot be had is noted on the bench.
 
     With as many pictures of each class as the evaluation draws anyway. What draws more is left out
-    of a first look.
+    of a first look, and of sizes of one's own, which say what is to be drawn.
     """
     work = _work(bench)
     if EDIT not in work.arms:
@@ -73,9 +75,11 @@ def pictures_of(bench: Bench) -> int:
 
 def _metrics(bench: Bench) -> Iterator[Metric]:
     """Those that have a row, with the evaluation's sizes."""
+    sizes = bench.sizes
+    more = sizes == SIZES.get(cast("Budget", sizes.name)) and not sizes.cascade
     for name in registry.names("metric"):
         kind: type[Metric] = registry.get("metric", name)
-        if kind.want is not None and not (kind.more and bench.sizes.cascade):
+        if kind.want is not None and (more or not kind.more):
             yield _sized(kind, bench)
 
 
