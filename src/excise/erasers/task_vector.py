@@ -130,6 +130,8 @@ class TaskVector(Eraser):
             "heal_lr": 1e-3,
             "heal_batch": 48,
         },
+        # Soft tokens are held down at less cost than conditionings, and longer without harm.
+        "emoji/style": {"against": 0.5, "heal": 800, "walks": 1536},
     }
     smallest: ClassVar[Mapping[str, object]] = {
         "strength": 1.0,
@@ -163,7 +165,7 @@ class TaskVector(Eraser):
     samples: int = 4
     carried: int = 20
     looks: int = 8
-    kept: int = 20
+    kept: int = 40
     plain: int = 1
     grid: tuple[float, ...] | None = None
     refine: int | None = None
