@@ -12,7 +12,7 @@ from excise.erasers import settling
 from excise.erasers.choosing import Trial
 from excise.erasers.task_vector import TaskVector
 from excise.primitives.kept import Kept
-from excise.primitives.strength import Floors, Reading
+from excise.primitives.strength import Floors, Reading, Search
 from excise.stats import Rate, wilson
 
 METHOD = TaskVector(grid=(1.0, 2.0, 3.0), refine=0, rounds=2)
@@ -103,3 +103,20 @@ def test_nothing_is_verified_where_all_that_may_be_tried_fail() -> None:
     assert finder.attacks == [1.0, 2.0]
     assert result.chosen == 1.0
     assert len(rounds) == METHOD.rounds
+
+
+@pytest.mark.parametrize(
+    ("variant", "erased", "remedy"),
+    [
+        ("healed", 1.0, "--set heal=10 --set walks=14"),
+        ("healed", None, "--set embeddings=6"),
+        ("paper", 1.0, "--set variant=healed"),
+    ],
+)
+def test_a_remedy_is_more_of_what_was_tried(
+    variant: Any, erased: float | None, remedy: str
+) -> None:
+    method = TaskVector(variant=variant, heal=5, walks=7, embeddings=3)
+    reading = Scripted([]).reading({}, 1.0)
+    result = Search(readings=(reading,), erased_from=erased, kept_to=None, chosen=None)
+    assert remedy in settling._why(method, result)

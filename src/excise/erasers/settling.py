@@ -42,7 +42,8 @@ def settled(
         "rounds": rounds,
     }
     if result.chosen is None:
-        raise Infeasible(_why(result), details=_ends(method, finder, direction, result, facts))
+        ends = _ends(method, finder, direction, result, facts)
+        raise Infeasible(_why(method, result), details=ends)
     return Change(
         deltas=arithmetic.scaled(direction, result.chosen),
         record={**facts, "strength": result.chosen},
@@ -113,11 +114,16 @@ def _ends(
     }
 
 
-def _why(result: Search) -> str:
+def _why(method: TaskVector, result: Search) -> str:
+    healing = (
+        f"heal for longer (--set heal={2 * method.heal} --set walks={2 * method.walks})"
+        if method.variant == "healed"
+        else "heal it (--set variant=healed)"
+    )
     remedy = (
-        "hold it down at more inputs (--set embeddings=32)"
+        f"hold it down at more inputs (--set embeddings={2 * method.embeddings})"
         if result.erased_from is None
-        else "heal for longer (--set heal=600 --set walks=1536)"
+        else healing
     )
     erased = "no strength tried" if result.erased_from is None else f"{result.erased_from:g}"
     stays = "no strength tried" if result.kept_to is None else f"{result.kept_to:g}"

@@ -126,12 +126,12 @@ class TaskVector(Eraser):
             "batch": 32,
             "weighting": "min_snr",
             "pictures": 192,
-            "heal": 400,
+            "heal": 800,
             "heal_lr": 1e-3,
             "heal_batch": 48,
+            "walks": 1536,
         },
-        # Soft tokens are held down at less cost than conditionings, and longer without harm.
-        "emoji/style": {"against": 0.5, "heal": 800, "walks": 1536},
+        "emoji/style": {"against": 0.5},  # soft tokens are held down at less cost
     }
     smallest: ClassVar[Mapping[str, object]] = {
         "strength": 1.0,
