@@ -55,7 +55,7 @@ def world_of(bench: Bench) -> World | None:
 
 def drawn_by_base(bench: Bench) -> bool:
     """Whether the unedited model draws the pictures to attack with and to measure losses on."""
-    return bench.full.pictures is None and world_of(bench) is None
+    return bench.full.pictures is None and renders(bench, "held out", 1) is None
 
 
 def renders(bench: Bench, use: Use, n: int) -> Renders | None:
