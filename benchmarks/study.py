@@ -24,7 +24,7 @@ from excise.api.erasing import eraser_of
 from excise.api.judging import Judges, judges_for
 from excise.edit import Edit
 from excise.edit.file import record_folder
-from excise.emoji.pictures import WATERMARK, concept_pictures
+from excise.emoji.pictures import WATERMARK
 from excise.errors import Infeasible
 from excise.method import Budget
 from excise.progress import SILENT, Progress, for_stream
@@ -36,6 +36,7 @@ from excise.suite import Sizes
 from excise.suite import evaluate as run_suite
 from excise.suite.evaluate import Settings, bench_of
 from excise.types import Concept, Judge, TextToImage
+from excise.worlds.emoji import Emoji
 
 Row = dict[str, Any]
 VERSION = 1
@@ -108,8 +109,7 @@ class Study:
             known = next((one for one in self.model.known if one.name == name), None)
             found = known or Concept(name, kind="implicit")
             if shown or name == WATERMARK:
-                style = "plain" if found.kind == "object" else None
-                pictures = concept_pictures(name, RENDERS, style=style)
+                pictures = Emoji().pictures(found, RENDERS, seed=0)
                 found = Concept(**{**vars(found), "pictures": pictures})
             self._concepts[name, shown] = found
         return self._concepts[name, shown]

@@ -19,6 +19,18 @@ from excise.errors import Infeasible, NumericalError, UserError
 from excise.types import Request
 
 
+def failing(monkeypatch: pytest.MonkeyPatch) -> list[Trial]:
+    """No edit can be made; the trials that were asked for."""
+    made: list[Trial] = []
+
+    def edit(self: Any, trial: Trial, method: str) -> Any:
+        made.append(trial)
+        raise NumericalError("not finite")
+
+    monkeypatch.setattr(methods.Table, "_edit", edit)
+    return made
+
+
 def test_the_watermark_has_only_methods_that_take_pictures() -> None:
     able = methods.methods_for("watermark")
     assert "task_vector" in able
@@ -30,13 +42,7 @@ def test_the_watermark_has_only_methods_that_take_pictures() -> None:
 def test_the_papers_recipe_is_made_as_the_method_under_its_settings(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made: list[Trial] = []
-
-    def edit(self: Any, trial: Trial, method: str) -> Any:
-        made.append(trial)
-        raise NumericalError("not finite")
-
-    monkeypatch.setattr(methods.Table, "_edit", edit)
+    made = failing(monkeypatch)
     found = methods.Table(Tiny(tmp_path))
     rows = [found.row("cat", name, "quick") for name in (methods.DEFAULT, methods.PAPER)]
     assert [row["method"] for row in rows] == ["task_vector", "task_vector_paper"]
@@ -137,13 +143,7 @@ def test_an_edit_that_was_made_elsewhere_is_made_again_to_be_priced(
 def test_every_edit_is_made_at_the_standard_budget_and_the_default_is_never_skipped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made: list[Trial] = []
-
-    def edit(self: Any, trial: Trial, method: str) -> Any:
-        made.append(trial)
-        raise NumericalError("not finite")
-
-    monkeypatch.setattr(methods.Table, "_edit", edit)
+    made = failing(monkeypatch)
     monkeypatch.setattr(methods, "METHODS", ("task_vector", "esd", "uce"))
     rows = methods.Table(Tiny(tmp_path)).rows(("cat",))
     assert {trial.budget for trial in made} == {"standard"}

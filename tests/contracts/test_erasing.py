@@ -113,7 +113,7 @@ def test_the_concept_goes_and_the_rest_stays(
 
 
 def test_what_is_said_to_fall_short_does(promise: Promise) -> None:
-    """No entry is there that a picture or two could not have put there."""
+    """No entry is there that a few pictures alone could have put there."""
     for method, rates in SHORT_OF.items():
         cat, dog, car = rates
         worse = {"cat": cat + OTHERWISE, "dog": dog - OTHERWISE, "car": car - OTHERWISE}
