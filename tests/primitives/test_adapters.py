@@ -91,7 +91,8 @@ def test_it_starts_where_the_model_is(model: Any) -> None:
     plain = finetune(
         model, SELECTOR, {"pictures": term(model)}, steps=1, optimiser=Optimiser(lr=1e-2), seed=1
     )
-    assert tuned(model, 1).curves == plain.curves
+    (own,), (other,) = tuned(model, 1).curves["pictures"], plain.curves["pictures"]
+    assert own == pytest.approx(other, rel=1e-6)  # a matrix of zeros is added: roundings alone
 
 
 def test_the_gradient_is_that_of_its_own_weights(model: Any) -> None:
