@@ -25,11 +25,13 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)  ## erase a concept from the embedded model, attack the edit, write a report
 	@$(BIN)/excise demo
 
+# Four of them at most: each holds a few models. (`auto` would be 1 on two cores of two threads.)
+WORKERS ?= -n logical --maxprocesses 4 --dist worksteal
 test: $(STAMP)  ## the fast tests
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q $(WORKERS)
 
 test-slow: $(STAMP)  ## the slow tests
-	@$(BIN)/python -m pytest -q -m slow
+	@$(BIN)/python -m pytest -q -m slow $(WORKERS)
 
 lint: $(STAMP)  ## ruff: rules and format
 	@$(BIN)/ruff check .

@@ -12,6 +12,11 @@ from hypothesis import HealthCheck, settings
 os.environ["HF_HUB_OFFLINE"] = "1"  # before any test imports a library that would ask the hub
 os.environ["TRANSFORMERS_OFFLINE"] = "1"
 
+# Workers beside one another share the cores; each would take all of them, also what it starts.
+if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
+    cores = str(max(1, (os.cpu_count() or 1) // int(workers)))
+    os.environ.setdefault("OMP_NUM_THREADS", cores)
+
 # A shell starts what runs in its background with Ctrl-C ignored, and children inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
