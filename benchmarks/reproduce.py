@@ -236,14 +236,15 @@ def text_of(rows: Sequence[Row], folder: str) -> str:
 
 
 def missing(rows: Sequence[Row]) -> str:
-    """Concepts and methods that there are fewer edits of than there are to be."""
+    """By concept, how many of the edits that there are to be are not in the rows."""
     there = {(row["concept"], row["method"]): row["edits"] for row in rows}
-    return ", ".join(
-        f"{concept} {title(method)} ({seeds - have} of {seeds} edits)"
-        for concept in CONCEPTS
-        for method, seeds in methods_for(concept).items()
-        if (have := there.get((concept, method), 0)) < seeds
-    )
+    left = []
+    for concept in CONCEPTS:
+        asked = methods_for(concept)
+        short = sum(max(0, n - there.get((concept, name), 0)) for name, n in asked.items())
+        if short:
+            left.append(f"{concept} ({short} of {sum(asked.values())} edits)")
+    return ", ".join(left)
 
 
 def into(file: Path, text: str) -> None:

@@ -75,9 +75,7 @@ def test_what_is_still_to_be_measured_is_said() -> None:
     assert missing(every) == ""
     assert "Still to be measured" not in text_of(every, "figures")
     short = missing([{**every[0], "edits": 2}, *every[2:]])
-    assert (
-        short == "cat task vector, healed (3 of 5 edits), cat task vector (paper's) (1 of 1 edits)"
-    )
+    assert short == "cat (4 of 8 edits)"
     assert f"by the same command: {short}." in text_of([{**every[0], "edits": 2}, *every[2:]], "f")
 
 
