@@ -25,7 +25,7 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)  ## erase a concept from the embedded model, attack the edit, write a report
 	@$(BIN)/excise demo
 
-# Four of them at most: each holds a few models. (`auto` would be 1 on two cores of two threads.)
+# Four at most: each holds a few models. Not `auto`, which counts one core where two are its threads.
 WORKERS ?= -n logical --maxprocesses 4 --dist worksteal
 test: $(STAMP)  ## the fast tests
 	@$(BIN)/python -m pytest -q $(WORKERS)
