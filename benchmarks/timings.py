@@ -66,7 +66,8 @@ def page(kept: Mapping[str, Part]) -> str:
     for name, write in PARTS.items():
         if name in kept:
             own = kept[name]["machine"]
-            said = f"{own['processor']}, {own['threads']} threads, torch {own['torch']}"
+            threads = f"{own['threads']} thread{'' if own['threads'] == 1 else 's'}"
+            said = f"{own['processor']}, {threads}, torch {own['torch']}"
             found += [write(kept[name]), f"By `python benchmarks/{name}.py` on: {said}.\n"]
     return "\n".join(found)
 
@@ -118,6 +119,7 @@ def verdict(first: Part, last: Part) -> str:
         kept = "" if ratio < LIMIT else "not "
         said.append(f"{ratio:.2f} times as long {label}, {kept}under {LIMIT:g}")
     concepts, one = last["concepts"], first["concepts"]
+    said.append(f"the least that the solve needs is {last['least'] / first['least']:.2f} times")
     return f"{last['method']}: {concepts} concepts take, beside {one}, {'; '.join(said)}."
 
 
