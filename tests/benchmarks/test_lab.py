@@ -14,10 +14,11 @@ import torch
 import vectors
 from controls import DERIVED, PARTS, WAYS
 from lab import READS, TAU, Lab, meant
+from study import Trial
 from tests.benchmarks.tiny_study import SMALL, Tiny, model
 from torch import Tensor
 
-from excise.edit import Edit
+from excise.edit import Edit, Making, Recipe
 from excise.erasers import blocks, task_vector
 from excise.erasers.mending import Mended
 from excise.erasers.task_vector import TaskVector
@@ -174,6 +175,26 @@ def test_healing_begins_with_the_vector_that_the_settings_make(
     for settings in changed:
         assert not same(first, healed(hard=2.0, **settings)[0]), settings
     assert counts["finetune"] == 5  # those of gain and subset begin with the first
+
+
+def test_the_default_itself_is_its_edit_back_at_the_strength_that_is_asked_for(
+    own: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = own.direction("plain", "cat", SMALL)
+    whole = Edit.of(own.study.model, plain, recipe=Recipe(method="task_vector"))
+    whole = whole.made(Making(record={"strength": 0.5}, tensors={}))
+    asked: list[Trial] = []
+
+    def edit(self: Tiny, trial: Trial) -> tuple[Edit, dict[str, Any]]:
+        asked.append(trial)
+        return whole, {}
+
+    monkeypatch.setattr(Tiny, "edit", edit)
+    monkeypatch.setattr(Lab, "point", lambda self, name, settings, make: make())
+    found: Any = own.healed("cat", {}, seed=3, alpha=2.0)
+    assert asked == [Trial(concept="cat", seed=3)]
+    assert same({name: found.dense(name) for name in found.deltas},
+                arithmetic.scaled(plain, 4.0))  # fmt: skip
 
 
 def test_a_point_depends_on_settings_that_were_measured_and_on_the_judge(
