@@ -20,7 +20,6 @@ TIERS: tuple[tuple[str, ...], ...] = (
     ("judges", "erasers", "attacks", "metrics"),
     ("reporting",),
     ("suite",),
-    ("checks",),
     ("api",),
     ("cli",),
     ("__main__",),

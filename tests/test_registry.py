@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from tests import plugins
 
 from excise import registry
 from excise.errors import BadSetting, UnknownName, UserError
@@ -73,18 +73,11 @@ def test_two_classes_of_one_name_are_refused(folder: Path) -> None:
         registry.names("eraser")
 
 
-def points(monkeypatch: pytest.MonkeyPatch, *found: tuple[str, str]) -> None:
-    def entry_points(*, group: str) -> list[importlib.metadata.EntryPoint]:
-        return [importlib.metadata.EntryPoint(n, v, group) for n, v in found]
-
-    monkeypatch.setattr(importlib.metadata, "entry_points", entry_points)
-
-
 def test_a_method_may_live_in_another_package(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (folder.parent / "excise_probe_other.py").write_text(PLUGIN.format(cls="Other", name="other"))
-    points(monkeypatch, ("other", "excise_probe_other:Other"))
+    plugins.install(monkeypatch, "excise_probe", other="excise_probe_other:Other")
     assert registry.names("eraser") == ("esd", "other", "task_vector")
     assert registry.get("eraser", "other").__name__ == "Other"
 
@@ -100,13 +93,13 @@ def test_a_method_may_live_in_another_package(
 def test_a_broken_entry_point_is_named(
     folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
 ) -> None:
-    points(monkeypatch, (name, value))
+    plugins.install(monkeypatch, "excise_probe", **{name: value})
     with pytest.raises(UserError, match=said):
         registry.get("eraser", name)
 
 
 def test_an_entry_point_needs_a_class(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    points(monkeypatch, ("module", "json"))
+    plugins.install(monkeypatch, "excise_probe", module="json")
     with pytest.raises(BadSetting, match="module:Class"):
         registry.names("eraser")
 

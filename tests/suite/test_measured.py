@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
@@ -10,6 +9,7 @@ from typing import Any, ClassVar
 
 import pytest
 import torch
+from tests import plugins
 from tests.suite import two
 from tests.suite.test_bench import Seeing
 from tests.suite.test_evaluate import SMALL, arms
@@ -57,15 +57,8 @@ class Broken(Light):
 @pytest.fixture(autouse=True)
 def points(monkeypatch: pytest.MonkeyPatch) -> None:
     """They are of another package."""
-
-    def found(*, group: str) -> list[importlib.metadata.EntryPoint]:
-        own = {"light": "Light", "broken": "Broken"} if group == "excise.metrics" else {}
-        return [
-            importlib.metadata.EntryPoint(name, f"{__name__}:{kind}", group)
-            for name, kind in own.items()
-        ]
-
-    monkeypatch.setattr(importlib.metadata, "entry_points", found)
+    own = {"light": f"{__name__}:Light", "broken": f"{__name__}:Broken"}
+    plugins.install(monkeypatch, "excise.metrics", **own)
 
 
 def bench(**changes: Any) -> Bench:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import pytest
 import torch
+from tests import plugins
 from tests.suite import two
 from tests.suite.checks.staged import empty, evidence, names
 from tests.suite.test_evaluate import SMALL
@@ -47,11 +47,7 @@ class Noise:
 def world(monkeypatch: pytest.MonkeyPatch) -> Any:
     """The tiny model, which says that it is of that world of another package's."""
 
-    def points(*, group: str) -> list[importlib.metadata.EntryPoint]:
-        own = importlib.metadata.EntryPoint("noise", f"{__name__}:Noise", group)
-        return [own] if group == "excise.worlds" else []
-
-    monkeypatch.setattr(importlib.metadata, "entry_points", points)
+    plugins.install(monkeypatch, "excise.worlds", noise=f"{__name__}:Noise")
     model = two.model().copied()
     model.notes = {"world": "noise"}
     return model

@@ -6,14 +6,13 @@ others are. Beside each stands the evaluation in which all is in order.
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import pytest
 import torch
-from tests import trained
+from tests import plugins, trained
 from tests.suite import two
 from torch import Tensor
 
@@ -300,11 +299,7 @@ class Replay(ConceptInversion):
 def replay(monkeypatch: pytest.MonkeyPatch) -> str:
     """The attack is one of another package's."""
 
-    def points(*, group: str) -> list[importlib.metadata.EntryPoint]:
-        own = importlib.metadata.EntryPoint("replay", f"{__name__}:Replay", group)
-        return [own] if group == "excise.attacks" else []
-
-    monkeypatch.setattr(importlib.metadata, "entry_points", points)
+    plugins.install(monkeypatch, "excise.attacks", replay=f"{__name__}:Replay")
     return "replay"
 
 
