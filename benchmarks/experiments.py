@@ -49,13 +49,19 @@ def curves(lab: Lab, concepts: Sequence[str]) -> Iterable[Row]:
                 yield lab.scaled(maker, concept, alpha, {})
 
 
-HEALED: Sequence[Mapping[str, Any]] = ({}, {"adversaries": 0}, {"embeddings": 32})
+HEALED: Sequence[Mapping[str, Any]] = ({}, {"adversaries": 0})
 OTHER: Mapping[str, Sequence[Mapping[str, Any]]] = {
-    "cat": ({"anywhere": 256}, {"pin_to": "away"}, {"pin_to": "away", "away": 3.0}),
-    "sketch": ({"anywhere": 0}, {"pin_to": "hard"}, {"away": 0.0}),
+    "cat": (
+        {"details": 0.0},
+        {"anywhere": 256},
+        {"pin_to": "away"},
+        {"pin_to": "away", "away": 3.0},
+    ),
+    "sketch": ({"details": 0.5}, {"anywhere": 0}, {"pin_to": "hard"}, {"away": 0.0}),
 }
 """What the other kind of thing has by default: a style is held down under prompts of other things
-as well, and away from what they ask for; an object is held to the hard edit."""
+as well, and away from what they ask for; an object is held to the hard edit, also for its details
+under inputs that follow the edit."""
 HEALED_SEEDS = (0, 1)
 """What an edit withstands varies from seed to seed by more than one setting from another."""
 

@@ -14,7 +14,7 @@ from rivals import KINDS, RIVALS, TRIED
 from excise.emoji.pictures import WATERMARK
 from excise.erasers.task_vector import TaskVector
 from excise.errors import NumericalError, UserError
-from excise.settings import build
+from excise.models.load import load
 from excise.types import Concept
 
 
@@ -38,12 +38,15 @@ class Noted:
 
 def test_healing_has_as_many_settings_as_a_rival_on_each_seed_and_no_two_are_the_same() -> None:
     lab: Any = Noted()
+    emoji = load("emoji")
     assert len(list(healing(lab, DEVELOPED))) == TRIED * len(DEVELOPED) * len(HEALED_SEEDS)
     for concept, own in lab.healings.items():
         target = Concept(concept, kind=KINDS[concept])
         for seed in HEALED_SEEDS:
             alike = [settings for settings, at in own if at == seed]
-            found = {repr(meant(build(TaskVector, dict(one)), target)) for one in alike}
+            found = {
+                repr(meant(TaskVector.fitted(emoji, one, target.kind), target)) for one in alike
+            }
             assert len(found) == TRIED, concept
             assert alike[0] == {}
 

@@ -12,9 +12,9 @@ from tests.suite import two
 
 from excise.erasers.opposing import instead, opponents
 from excise.erasers.task_vector import TaskVector
-from excise.primitives.adversary import Said, as_now
+from excise.primitives.adversary import as_now
 from excise.primitives.finetune import Draw
-from excise.types import Concept
+from excise.types import Concept, TextToImage
 
 SMALL = TaskVector(adversaries=3, against=0.5, lasting=4)
 STYLE = Concept("sketch", kind="style")
@@ -47,24 +47,51 @@ def test_for_a_style_soft_tokens_follow_and_for_an_object_conditionings() -> Non
 @pytest.mark.slow
 def test_other_things_are_said_but_of_what_their_prompts_bring_out_as_well() -> None:
     model = two.model()
-    work, name = work_on(model, two.CAT), next(iter(model.parameters("denoiser")))
-    hard = {name: torch.ones_like(model.parameters("*")[name])}
-    x, u = torch.zeros(4, *model.latent_shape), torch.full((4,), 0.5)
-    cat = model.encode("a cat").expand(4)
-    base, moved = as_now(model, {}), as_now(model, hard)
-
-    def wanted(method: TaskVector, concept: Concept, said: Said) -> torch.Tensor:
-        numbers = Draw(seed=0, term="against", step=0).generator
-        return instead(method, work, concept, said)(x, u, cat, numbers)
-
+    said = _Said(model)
     with torch.no_grad():
-        asked = model.predict(x, u, cat)
-        dog = model.predict(x[:1], u[:1], model.encode("a photo of a dog"))
-        with model.swapped(hard):
-            ruined = model.predict(x, u, cat)
-    named = wanted(replace(SMALL, beyond=0.0), two.CAT, base)
+        asked = model.predict(said.x, said.u, said.cat)
+        dog = model.predict(said.x[:1], said.u[:1], model.encode("a photo of a dog"))
+    alone = replace(SMALL, details=0.0)
+    named = said.wanted(replace(alone, beyond=0.0), two.CAT)
     assert float((named - dog).square().mean()) < float((named - asked).square().mean())
-    further = wanted(replace(SMALL, beyond=0.5), two.CAT, base)
+    further = said.wanted(replace(alone, beyond=0.5), two.CAT)
     assert float((further - asked).norm()) > 1.2 * float((named - asked).norm())
-    hidden = wanted(SMALL, replace(two.CAT, kind="implicit"), moved)
-    assert torch.allclose(hidden, ruined, atol=1e-5)
+    hidden = said.wanted(alone, replace(two.CAT, kind="implicit"))
+    assert torch.allclose(hidden, said.ruined(), atol=1e-5)
+
+
+@pytest.mark.slow
+def test_where_the_picture_can_be_seen_the_hard_edit_has_its_say() -> None:
+    said = _Said(two.model())
+    ruined, low = said.ruined(), said.u < 0.5
+    assert low.tolist() == [True, True, False, False]
+    found = said.wanted(replace(SMALL, details=0.5), two.CAT)
+    assert torch.allclose(found[low], ruined[low], atol=1e-5)
+    assert not torch.allclose(found[~low], ruined[~low], atol=1e-2)
+    everywhere = said.wanted(replace(SMALL, details=1.0), two.CAT)
+    assert torch.allclose(everywhere, ruined, atol=1e-5)
+    nowhere = said.wanted(replace(SMALL, details=0.0), two.CAT)
+    assert not torch.allclose(nowhere[low], ruined[low], atol=1e-2)
+
+
+class _Said:
+    """What is wanted at four levels of noise, of a model and of a ruin of it."""
+
+    def __init__(self, model: TextToImage) -> None:
+        self.work = work_on(model, two.CAT)
+        name = next(iter(model.parameters("denoiser")))
+        self.hard = {name: torch.ones_like(model.parameters("*")[name])}
+        self.u = torch.tensor([0.2, 0.4, 0.5, 0.9])
+        self.x = torch.zeros(4, *model.latent_shape)
+        self.cat = model.encode("a cat").expand(4)
+
+    def wanted(self, method: TaskVector, concept: Concept) -> torch.Tensor:
+        model = self.work.model
+        wanted = instead(method, self.work, concept, as_now(model, {}), as_now(model, self.hard))
+        numbers = Draw(seed=0, term="against", step=0).generator
+        return wanted(self.x, self.u, self.cat, numbers)
+
+    def ruined(self) -> torch.Tensor:
+        model = self.work.model
+        with torch.no_grad(), model.swapped(self.hard):
+            return model.predict(self.x, self.u, self.cat)

@@ -41,14 +41,10 @@ def opponents(
     share = len(work.concepts)
     if not method.adversaries:
         return {}
-    hidden = [concept.kind == "implicit" for concept in work.concepts]
-    said = {
-        one: as_now(work.model, hard if one else {}, method.selector)
-        for one in dict.fromkeys(hidden)
-    }
+    base, ruined = (as_now(work.model, deltas, method.selector) for deltas in ({}, hard))
     found = {}
     for i, concept in enumerate(work.concepts):
-        wanted = instead(method, work, concept, said[hidden[i]])
+        wanted = instead(method, work, concept, base, ruined)
         one = _adversary(method, work, concept, latents[i], wanted)
         found[f"against {i}" if share > 1 else "against"] = one.term(method.against / share)
     return found
@@ -74,7 +70,7 @@ def _adversary(
     )
 
 
-def instead(method: TaskVector, work: Work, concept: Concept, said: Said) -> Wanted:
+def instead(method: TaskVector, work: Work, concept: Concept, base: Said, ruined: Said) -> Wanted:
     """What the edit is to say under an input that follows it, whatever the input asks for.
 
     What the unedited model says under prompts of other things, as Kumari et al. 2023
@@ -82,20 +78,47 @@ def instead(method: TaskVector, work: Work, concept: Concept, said: Said) -> Wan
     says under the concept's own: ``p(other) + beyond [p(other) - p(own)]``. Then what a search
     brings out in the end is something else, and no ruin of the concept that would have its shape.
 
-    said: of the unedited model. What no prompt names, prompts of other things bring out as well;
-    there it is of the hard edit, under the input itself.
+    Under less noise than ``details`` the picture itself tells what it shows, so that an edit which
+    says the likeliest for other things restores the concept all the same. There it is to say what
+    the hard edit says under the input itself; so at every level for what no prompt names, which
+    prompts of other things bring out as well.
+
+    base, ruined: the unedited model, and the hard edit.
     """
-    if concept.kind == "implicit":
-        return lambda x, u, condition, numbers: said(x, u, condition)
+
+    def hard(x: Tensor, u: Tensor, condition: Condition, numbers: torch.Generator) -> Tensor:
+        return ruined(x, u, condition)
+
+    if concept.kind == "implicit" or method.details >= 1:
+        return hard
+    return _from(method.details, _other(method, work, concept, base), below=hard)
+
+
+def _other(method: TaskVector, work: Work, concept: Concept, base: Said) -> Wanted:
+    """What the unedited model says under prompts of other things, led away from the concept's."""
     seed = seed_of("anchors", work.seed)
     others = work.model.encode(kept_texts(work.model, work.concepts, ANCHORS, seed)).detach()
     own = work.model.encode(spread(spanning(work.model, concept), OWN, seed=seed)).detach()
 
-    def anchored(x: Tensor, u: Tensor, condition: Condition, numbers: torch.Generator) -> Tensor:
+    def wanted(x: Tensor, u: Tensor, condition: Condition, numbers: torch.Generator) -> Tensor:
         rows, named = (torch.randint(len(o), (len(u),), generator=numbers) for o in (others, own))
-        found = said(x, u, others[rows])
         if not method.beyond:
-            return found
-        return found + method.beyond * (found - said(x, u, own[named]))
+            return base(x, u, others[rows])
+        asked = Condition.cat([others[rows], own[named]])
+        other, its = base(torch.cat([x, x]), torch.cat([u, u]), asked).chunk(2)
+        return other + method.beyond * (other - its)
 
-    return anchored
+    return wanted
+
+
+def _from(level: float, above: Wanted, *, below: Wanted) -> Wanted:
+    """One thing at noise levels from ``level`` on, another below."""
+
+    def wanted(x: Tensor, u: Tensor, condition: Condition, numbers: torch.Generator) -> Tensor:
+        found = torch.empty_like(x)
+        for rows, one in ((u < level, below), (u >= level, above)):
+            if rows.any():
+                found[rows] = one(x[rows], u[rows], condition[rows], numbers).to(found)
+        return found
+
+    return wanted

@@ -98,7 +98,8 @@ class TaskVector(Eraser):
     adversaries: inputs that follow the edit as it heals, each for ``lasting`` steps, in the widest
         of the spaces that have a say in the strength; 0 for none. With the weight ``against`` the
         edit is to draw other things under them, and as far again from the concept as ``beyond``
-        says: p(other) + beyond [p(other) - p(concept)].
+        says: p(other) + beyond [p(other) - p(concept)]; under noise below the level ``details``,
+        where the picture itself can be seen, what the ``hard`` edit says.
     """
 
     name: ClassVar[str] = "task_vector"
@@ -131,7 +132,9 @@ class TaskVector(Eraser):
             "heal_batch": 48,
             "walks": 1536,
         },
-        "emoji/style": {"against": 0.5},  # soft tokens are held down at less cost
+        # Soft tokens are held down at less cost. What a hard edit says of the details of a style,
+        # which lies over all that is drawn, costs the rest.
+        "emoji/style": {"against": 0.5, "details": 0.0},
     }
     smallest: ClassVar[Mapping[str, object]] = {
         "strength": 1.0,
@@ -192,6 +195,7 @@ class TaskVector(Eraser):
     against: float = 1.0
     lasting: int = 100
     beyond: float = 0.2
+    details: float = 0.5
 
     def __post_init__(self) -> None:
         self._positive("pictures", "steps", "batch", "lr", "embeddings", "inversion_steps", "looks")
@@ -203,7 +207,7 @@ class TaskVector(Eraser):
         self._among("judged", SPACES)
         if not 0 < self.share <= 1:
             raise BadSetting(f"{self.name}: expected gain in (0, 1], got {self.gain}")
-        self._at_least(0, "pin", "anywhere", "away", "adversaries", "against", "beyond")
+        self._at_least(0, "pin", "anywhere", "away", "adversaries", "against", "beyond", "details")
         self._positive("lasting")
 
     def change(self, work: Work) -> Change:
