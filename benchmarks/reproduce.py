@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import plots
-from arrays import ATTACK, Arrays
+from arrays import Arrays
 from briefly import briefly
+from claims import CLAIM, LADDER, POOL, Floors, claimed, rung_of
 from figures import figures
 from mdtable import table
 from study import Row, Study, Trial, opened
@@ -25,7 +26,7 @@ from variants import DEFAULT, PAPER, given, title, trial_of
 
 from excise.emoji.pictures import WATERMARK
 from excise.store import write_json, write_text
-from excise.suite import SIZES, Sizes
+from excise.suite import Sizes
 from excise.suite.evaluate import Settings
 from excise.suite.ladder import ORACLE_MOST
 
@@ -40,34 +41,13 @@ BEGIN, END = "<!-- results -->", "<!-- end of results -->"
 METHODS = {DEFAULT: SEEDS, PAPER: 1, "esd": 1, "gradient_ascent": 1}
 """How many edits of each are made; see `variants`."""
 
-LADDER: Sizes = replace(
-    SIZES["standard"],
-    name="own",
-    plain=2,
-    pairs=2,
-    rungs=(*SIZES["standard"].rungs, "step_condition"),
-    prompts=4,
-    attacks=("reseed",),
-)
-"""All rungs, for one edit of each method and concept."""
-
-CLAIM: Sizes = replace(
-    LADDER, rungs=(), decoys=0, decide=0, attacks=("reseed", ATTACK), asked=6, select=2, score=4
-)
-POOL = {"restarts": 24, "steps": 300}
-"""What the claims are measured with: Concept Inversion, best of 8 from a pool of 24."""
-
-
-def claimed(rung: Any) -> Settings:
-    """The attack's settings at the rung that the oracle decided."""
-    return {ATTACK: {**POOL, "rung": rung}}
-
 
 class Results:
     """Rows that are kept as soon as they are measured."""
 
     def __init__(self, study: Study) -> None:
         self.study = study
+        self.floors = Floors(study)
 
     def row(self, trial: Trial, sizes: Sizes, settings: Settings | None = None) -> Row:
         """One edit's figures."""
@@ -114,7 +94,10 @@ class Results:
         if only and not self.known(first, LADDER):
             return None
         ladder = self.ladder(concept, method)
-        rung, seeds = rung_of(ladder), list(range(count))
+        rung = self.floors.rung(concept, rung_of(ladder), only=only)
+        if rung is None:
+            return None
+        seeds = list(range(count))
         if only:
             own = claimed(rung)
             seeds = [n for n in seeds if self.known(replace(first, seed=n), CLAIM, own)]
@@ -136,12 +119,6 @@ class Part:
 def methods_for(concept: str) -> Mapping[str, int]:
     """Those of `METHODS` that can take the concept; the watermark is given by pictures alone."""
     return {m: n for m, n in METHODS.items() if concept != WATERMARK or "pictures" in given(m)}
-
-
-def rung_of(row: Mapping[str, Any]) -> Any:
-    """The rung that counts, as `Sizes` names it."""
-    key = str(row["headline"])
-    return int(key[1:]) if key.startswith("t") else key
 
 
 HEAD = (
@@ -211,7 +188,7 @@ def text_of(rows: Sequence[Row], folder: str) -> str:
         "Shares in percent, excesses in points; bounds are one-sided, at 95 %, over all edits of a "
         "row. *Searched*: Concept Inversion begun anew on each model, best of "
         f"{POOL['restarts'] // 3} from a pool of {POOL['restarts']}, on the largest rung of the "
-        "ladder on which a smaller search reaches the model that never saw the concept in at most "
+        "ladder on which the same search reaches the model that never saw the concept in at most "
         f"{ORACLE_MOST:.0%}. *Excess*: over that model. *Δ-loss*: the denoising loss on held-out "
         "pictures of the concept, of that model less that of the edit, each at what was found on "
         "it; at or below 0 the edit explains them no better. *Kept*: everything else, as a share "
@@ -228,8 +205,9 @@ def text_of(rows: Sequence[Row], folder: str) -> str:
         notes.append(f"Still to be measured, by the same command: {short}.\n")
     if any(map(above, rows)):
         notes.append(
-            f"{ABOVE} the search of this budget reaches the model that never saw the concept in "
-            f"more than {ORACLE_MOST:.0%}: what it reaches on the edit may be injected.\n"
+            f"{ABOVE} also on the smallest rung the search reaches the model that never saw the "
+            f"concept in more than {ORACLE_MOST:.0%}: what it reaches on the edit may be "
+            "injected.\n"
         )
     plot = f"![What a search brings back, by how much it may move]({folder}/ladders.svg)\n"
     return "\n".join([plot, table(HEAD, map(cells, rows)), *notes])

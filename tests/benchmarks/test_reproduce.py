@@ -8,16 +8,15 @@ from typing import Any
 import plots
 import pytest
 import reproduce
+from claims import LADDER, Floors, claimed
 from reproduce import (
     BEGIN,
     CONCEPTS,
     END,
     HEAD,
-    LADDER,
     Part,
     Results,
     cells,
-    claimed,
     into,
     methods_for,
     missing,
@@ -89,6 +88,7 @@ def test_of_what_is_there_already_nothing_is_made(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(Results, "known", known)
     monkeypatch.setattr(Results, "ladder", lambda self, *of: {"headline": "t4"})
     monkeypatch.setattr(Results, "claims", lambda self, *of: asked.append(of) or ([row()], row()))
+    monkeypatch.setattr(Floors, "rung", lambda self, concept, highest, only: highest)
     results = Results(None)  # type: ignore[arg-type]
     assert results.part("sketch", "task_vector", 5, True) is None
     assert results.part("cat", "task_vector", 5, True) is not None
@@ -107,6 +107,7 @@ def test_a_variants_rows_have_its_name_and_are_not_the_methods(
 
     monkeypatch.setattr(Results, "row", kept)
     monkeypatch.setattr(Results, "arrays", lambda self, *of: None)
+    monkeypatch.setattr(Floors, "rung", lambda self, concept, highest, only: highest)
     monkeypatch.setattr(reproduce, "summary", lambda rows, many: rows[0])
     part = Results(None).part("cat", PAPER, 1, False)  # type: ignore[arg-type]
     assert part is not None

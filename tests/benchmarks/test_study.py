@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import study
 import torch
-from reproduce import ATTACK, CLAIM, LADDER, POOL, claimed
+from claims import ATTACK, CLAIM, LADDER, POOL, claimed
 from study import RENDERS, TRIAL, Trial
 from tests.benchmarks.tiny_study import Bright, Tiny, model
 
