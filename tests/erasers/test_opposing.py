@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -10,9 +13,10 @@ from tests import trained
 from tests.erasers.working import work_on
 from tests.suite import two
 
+from excise.erasers import opposing
 from excise.erasers.opposing import instead, opponents
 from excise.erasers.task_vector import TaskVector
-from excise.primitives.adversary import as_now
+from excise.primitives.adversary import Said, as_now
 from excise.primitives.finetune import Draw
 from excise.types import Concept, TextToImage
 
@@ -74,6 +78,24 @@ def test_where_the_picture_can_be_seen_the_hard_edit_has_its_say() -> None:
     assert not torch.allclose(nowhere[low], ruined[low], atol=1e-2)
 
 
+@pytest.mark.slow
+def test_a_model_that_has_no_say_is_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[bool] = []
+
+    def noted(model: TextToImage, deltas: Mapping[str, torch.Tensor], *rest: Any) -> Said:
+        made.append(bool(deltas))
+        return as_now(model, deltas, *rest)
+
+    monkeypatch.setattr(opposing, "as_now", noted)
+    model, latents = two.model(), trained.world().latents["cat"]
+    hard = _Said(model).hard
+    for details, copies in ((0.0, [False]), (0.5, [False, True]), (1.0, [True])):
+        made.clear()
+        concepts = work_on(model, two.CAT, two.DOG)
+        opponents(replace(SMALL, details=details), concepts, [latents, latents], hard)
+        assert made == copies
+
+
 class _Said:
     """What is wanted at four levels of noise, of a model and of a ruin of it."""
 
@@ -87,7 +109,8 @@ class _Said:
 
     def wanted(self, method: TaskVector, concept: Concept) -> torch.Tensor:
         model = self.work.model
-        wanted = instead(method, self.work, concept, as_now(model, {}), as_now(model, self.hard))
+        base, ruined = (partial(as_now, model, deltas) for deltas in ({}, self.hard))
+        wanted = instead(method, self.work, concept, base, ruined)
         numbers = Draw(seed=0, term="against", step=0).generator
         return wanted(self.x, self.u, self.cat, numbers)
 

@@ -6,7 +6,8 @@ trained leave it no place that nobody looks at; see `Adversary`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -41,7 +42,10 @@ def opponents(
     share = len(work.concepts)
     if not method.adversaries:
         return {}
-    base, ruined = (as_now(work.model, deltas, method.selector) for deltas in ({}, hard))
+    # Each is a copy of the weights: made once for all concepts, and only where one asks for it.
+    base, ruined = (
+        cache(partial(as_now, work.model, deltas, method.selector)) for deltas in ({}, hard)
+    )
     found = {}
     for i, concept in enumerate(work.concepts):
         wanted = instead(method, work, concept, base, ruined)
@@ -70,7 +74,13 @@ def _adversary(
     )
 
 
-def instead(method: TaskVector, work: Work, concept: Concept, base: Said, ruined: Said) -> Wanted:
+def instead(
+    method: TaskVector,
+    work: Work,
+    concept: Concept,
+    base: Callable[[], Said],
+    ruined: Callable[[], Said],
+) -> Wanted:
     """What the edit is to say under an input that follows it, whatever the input asks for.
 
     What the unedited model says under prompts of other things, as Kumari et al. 2023
@@ -83,15 +93,21 @@ def instead(method: TaskVector, work: Work, concept: Concept, base: Said, ruined
     the hard edit says under the input itself; so at every level for what no prompt names, which
     prompts of other things bring out as well.
 
-    base, ruined: the unedited model, and the hard edit.
+    base, ruined: the unedited model, and the hard edit, each called for only where it has a say.
     """
-
-    def hard(x: Tensor, u: Tensor, condition: Condition, numbers: torch.Generator) -> Tensor:
-        return ruined(x, u, condition)
-
     if concept.kind == "implicit" or method.details >= 1:
-        return hard
-    return _from(method.details, _other(method, work, concept, base), below=hard)
+        return _under(ruined())
+    other = _other(method, work, concept, base())
+    return _from(method.details, other, below=_under(ruined())) if method.details else other
+
+
+def _under(said: Said) -> Wanted:
+    """What a model says under the input itself."""
+
+    def wanted(x: Tensor, u: Tensor, condition: Condition, numbers: torch.Generator) -> Tensor:
+        return said(x, u, condition)
+
+    return wanted
 
 
 def _other(method: TaskVector, work: Work, concept: Concept, base: Said) -> Wanted:
