@@ -20,6 +20,7 @@ from excise.suite.battery import fight
 from excise.suite.bench import Bench
 from excise.suite.evaluate import Settings, bench_of
 from excise.suite.ladder import ORACLE_MOST
+from excise.suite.returned import key_of
 from excise.suite.sizes import FIRST
 from excise.types import Concept
 
@@ -49,8 +50,7 @@ def claimed(rung: Rung) -> Settings:
 
 def rung_of(row: Mapping[str, Any]) -> Rung:
     """The rung that counts by a ladder alone, as `Sizes` names it."""
-    names: dict[str, Rung] = {f"t{r}" if isinstance(r, int) else r: r for r in LADDER.rungs}
-    return names[str(row["headline"])]
+    return next(rung for rung in LADDER.rungs if key_of(rung) == row["headline"])
 
 
 class Floors:

@@ -29,6 +29,7 @@ from excise.store import write_json, write_text
 from excise.suite import Sizes
 from excise.suite.evaluate import Settings
 from excise.suite.ladder import ORACLE_MOST
+from excise.suite.returned import key_of
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -167,7 +168,7 @@ def above(row: Mapping[str, Any]) -> bool:
 
 
 def _rung(rung: Any) -> str:
-    return plots.RUNGS[f"t{rung}" if isinstance(rung, int) else str(rung)]
+    return plots.RUNGS[key_of(rung)]
 
 
 def _bounded(pair: Sequence[float] | None) -> str:
