@@ -11,6 +11,7 @@ import numpy as np
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from strengths import SIZES, predicted
 from variants import title
@@ -100,9 +101,7 @@ def trade_off(
         )
         axis.set_ylim(-23 if over else -3, 103)
     axes[0][-1].legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, metadata={"Date": None})
-    plt.close(figure)
+    _save(figure, path)
 
 
 def strengths(rows: Sequence[Row], path: Path) -> None:
@@ -127,9 +126,7 @@ def strengths(rows: Sequence[Row], path: Path) -> None:
         axis.set_xlabel("inputs")
     axes[0][0].set_ylabel("strength from which all of them are extinct")
     axes[0][-1].legend(fontsize=8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, metadata={"Date": None})
-    plt.close(figure)
+    _save(figure, path)
 
 
 SETS = {
@@ -170,9 +167,7 @@ def ladders(rows: Sequence[Row], path: Path) -> None:
         axis.tick_params(axis="x", rotation=60)
     handles = [Line2D([], [], color=colours[name], marker="o", ms=4) for name in names]
     figure.legend(handles, names, loc="outside lower center", ncols=len(names), fontsize=8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, metadata={"Date": None})
-    plt.close(figure)
+    _save(figure, path)
 
 
 def beats(one: tuple[float, float], other: tuple[float, float]) -> bool:
@@ -200,9 +195,7 @@ def fronts(concepts: Mapping[str, Mapping[str, tuple[float, float]]], path: Path
         axis.set_title(concept)
         axis.set_xlabel("worst class kept, lower bound [%]")
         axis.set_ylabel("E, upper bound [%]")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, metadata={"Date": None})
-    plt.close(figure)
+    _save(figure, path)
 
 
 def _panels(n: int, width: float, height: float) -> tuple[Any, list[Any]]:
@@ -216,3 +209,11 @@ def _panels(n: int, width: float, height: float) -> tuple[Any, list[Any]]:
     for axis in list(axes.flat)[n:]:
         axis.set_axis_off()
     return figure, list(axes.flat)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    """Write and close; the same bytes for the same figure, so that a file changes with its data."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with mpl.rc_context({"svg.hashsalt": path.stem}):
+        figure.savefig(path, metadata={"Date": None})
+    plt.close(figure)

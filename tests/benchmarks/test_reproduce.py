@@ -186,6 +186,9 @@ def test_ladders_are_drawn_in_one_colour_a_method(tmp_path: Path) -> None:
             for method in ("task_vector", "esd")]  # fmt: skip
     plots.ladders(rows[:-1], tmp_path / "ladders.svg")
     assert (tmp_path / "ladders.svg").stat().st_size > 1000
+    once = (tmp_path / "ladders.svg").read_bytes()
+    plots.ladders(rows[:-1], tmp_path / "ladders.svg")
+    assert (tmp_path / "ladders.svg").read_bytes() == once
 
 
 def test_the_text_goes_between_the_marks(tmp_path: Path) -> None:
